@@ -1,0 +1,3 @@
+"""In-store coupon recommendation service."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The decision: pure values and functions, no I/O and no clock."""

@@ -1,0 +1,52 @@
+"""What happened in the store, after the wire contract has been read."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from hashlib import blake2b
+from uuid import UUID
+
+SEPARATOR = "\x1f"  # no field can hold it: control characters are refused on input
+
+
+@dataclass(frozen=True, slots=True)
+class EntryEvent:
+    """A customer came in. `ts` is in unix seconds."""
+
+    customer_id: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class FocusEvent:
+    """A customer lingers in a department.
+
+    `ts` is in unix seconds; `x`, `y` are coordinates of the shop's own system; `department_asked` is spelled as the
+    event spelled it. `event_id` and `correlation_data` are the sender's own names for the event, if it gave any.
+    """
+
+    customer_id: str
+    ts: int
+    department: str
+    department_asked: str
+    x: float | None = None
+    y: float | None = None
+    event_id: str | None = None
+    correlation_data: bytes | None = None
+
+    @property
+    def day(self) -> date:
+        """The day (UTC) that the event itself names; the decision log is partitioned by it."""
+        return datetime.fromtimestamp(self.ts, UTC).date()
+
+    @property
+    def decision_id(self) -> UUID:
+        """The same for every copy of the event, on every replica: it makes the decision unique."""
+        return UUID(bytes=blake2b(self._identity(), digest_size=16).digest())
+
+    def _identity(self) -> bytes:
+        if self.event_id is not None:
+            return f"event{SEPARATOR}{self.event_id}".encode()
+        if self.correlation_data is not None:
+            return f"correlation{SEPARATOR}".encode() + self.correlation_data
+        parts = ("focus", self.customer_id, self.ts, self.department.casefold(), self.x, self.y)
+        return SEPARATOR.join(map(str, parts)).encode()

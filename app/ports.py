@@ -1,0 +1,127 @@
+"""What the handlers need from the outside, as Protocols. Each has a real adapter and one in memory."""
+
+from asyncio import Future
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from app.domain.catalogue import Catalogue
+from app.domain.customer import CustomerContext
+from app.domain.decision import Decision
+from app.domain.eligibility import Screening
+from app.domain.features import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class CachedContext:
+    """A context from the cache; `fetched_at` is None when it was loaded from a file instead of the central."""
+
+    context: CustomerContext
+    fetched_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCustomer:
+    """The central answered: it has no such customer."""
+
+    customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Probabilities of redemption, shape (n,), NaN where the scorer gave none; and which scorer and model spoke."""
+
+    values: Floats
+    scorer: str
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMessage:
+    """A message for the broker. `properties` become MQTT 5 user properties; 3.1.1 carries the payload alone."""
+
+    topic: str
+    payload: bytes
+    properties: Mapping[str, str]
+    correlation_data: bytes | None = None
+    expiry: timedelta | None = None
+    is_retained: bool = False
+
+
+class ContextCache(Protocol):
+    """The customers known here."""
+
+    async def read(self, customer_ids: Sequence[str]) -> Mapping[str, CachedContext]:
+        """The contexts at hand; unknown ids are left out. Raises DatabaseUnavailable."""
+        ...
+
+    async def write(self, contexts: Sequence[CustomerContext], fetched_at: datetime) -> None:
+        """Insert or replace what the central said. Raises DatabaseUnavailable."""
+        ...
+
+
+class Central(Protocol):
+    """The datacentre that knows all customers."""
+
+    async def fetch(self, customer_id: str) -> CustomerContext | UnknownCustomer:
+        """Ask for one customer. Raises CentralUnavailable."""
+        ...
+
+
+class CatalogueHolder(Protocol):
+    """Holds the current snapshot of the shop's coupons."""
+
+    @property
+    def current(self) -> Catalogue:
+        """The newest snapshot; an empty one until the first has been read."""
+        ...
+
+
+class Scorer(Protocol):
+    """Candidates in, probabilities of redemption out."""
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        """Score the candidates of screening i for customer i. Raises ScorerUnavailable."""
+        ...
+
+
+class DecisionLog(Protocol):
+    """Every decision, once: the truth about what was decided, and the outbox of what is to be published."""
+
+    async def record(
+        self, decisions: Sequence[Decision], coupon_bodies: Mapping[bytes, bytes]
+    ) -> Sequence[tuple[Decision, bool]]:
+        """Insert what is new and answer with what the log now says, in the order given, and whether it is new.
+
+        `coupon_bodies` maps the coupon hashes of the decisions to the encoded coupons. Where the log has a decision of
+        the same id, that one is answered. Raises DatabaseUnavailable.
+        """
+        ...
+
+    async def coupon_bodies(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """The encoded coupons that were published under these hashes. Raises DatabaseUnavailable."""
+        ...
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        """The broker has acknowledged the results of these decisions. Raises DatabaseUnavailable."""
+        ...
+
+    def unpublished(self, decided_before: datetime, limit: int) -> AbstractAsyncContextManager[Sequence[Decision]]:
+        """Decisions whose results the broker never acknowledged, oldest first, for this process alone while open.
+
+        Raises DatabaseUnavailable.
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """The way to the broker."""
+
+    def publish(self, message: OutboundMessage) -> Future[None]:
+        """Send at QoS 1; the future is done when the broker has acknowledged.
+
+        The future raises BrokerUnavailable when the connection is lost before, PublishRefused when the broker says no.
+        """
+        ...
