@@ -8,6 +8,8 @@
     ├── DatasetRefused          a data folder that cannot be loaded at all
     ├── ModelRefused            a model artefact that must not be used
     ├── PublishRefused          the broker says no to a message
+    ├── MigrationRefused        a revision that the database cannot be brought to
+    ├── EmbeddedFailed          a server that was to run beside the service does not start
     └── Unavailable             an outside system is away; try again
         ├── BrokerUnavailable
         ├── DatabaseUnavailable
@@ -68,6 +70,14 @@ class PublishRefused(ServiceError):
         super().__init__(f"the broker refuses to publish on {topic!r}: {reason}")
         self.topic = topic
         self.reason = reason
+
+
+class MigrationRefused(ServiceError):
+    """The database cannot be brought to a revision: nobody knows that revision, or the one the database is at."""
+
+
+class EmbeddedFailed(ServiceError):
+    """A server that was to run beside the service does not start; the message quotes its log."""
 
 
 class Unavailable(ServiceError):

@@ -1,7 +1,7 @@
 """What the handlers need from the outside, as Protocols. Each has a real adapter and one in memory."""
 
 from asyncio import Future
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +36,22 @@ class Scores:
     values: Floats
     scorer: str
     model_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A message from the broker, ours until acknowledged.
+
+    `acknowledge` may be called once, and does nothing when the connection that brought the message is gone; `is_live`
+    tells whether it is still there. A message that is not acknowledged comes again on the next connection.
+    """
+
+    topic: str
+    payload: bytes
+    event_id: str | None
+    correlation_data: bytes | None
+    acknowledge: Callable[[], None]
+    is_live: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,18 @@ class DecisionLog(Protocol):
 
         Raises DatabaseUnavailable.
         """
+        ...
+
+
+class Inbox(Protocol):
+    """Where messages arrive."""
+
+    async def receive(self, limit: int) -> Sequence[InboundMessage]:
+        """All messages at hand, at most `limit`, in order of receipt; waits for the first. None after `close_inbox`."""
+        ...
+
+    def close_inbox(self) -> None:
+        """Hand out nothing more."""
         ...
 
 

@@ -1,0 +1,149 @@
+"""Every port in memory, with real behaviour: for a shop floor without broker or database, and for tests."""
+
+import asyncio
+from asyncio import Future
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from uuid import UUID
+
+from app.domain.catalogue import Catalogue
+from app.domain.coupon import Coupon
+from app.domain.customer import CustomerContext
+from app.domain.decision import Decision
+from app.ports import CachedContext, InboundMessage, OutboundMessage, UnknownCustomer
+
+MAX_DECISIONS = 100_000
+MAX_MESSAGES = 1_000
+
+
+class MemoryCache:
+    """ContextCache in a dictionary."""
+
+    def __init__(self, contexts: Mapping[str, CustomerContext] | None = None) -> None:
+        self._contexts = {key: CachedContext(context, None) for key, context in (contexts or {}).items()}
+
+    async def read(self, customer_ids: Sequence[str]) -> Mapping[str, CachedContext]:
+        """See ContextCache."""
+        return {key: self._contexts[key] for key in customer_ids if key in self._contexts}
+
+    async def write(self, contexts: Sequence[CustomerContext], fetched_at: datetime) -> None:
+        """See ContextCache."""
+        self._contexts.update({context.customer_id: CachedContext(context, fetched_at) for context in contexts})
+
+
+class MemoryCentral:
+    """Central that knows the customers it was given."""
+
+    def __init__(self, contexts: Mapping[str, CustomerContext]) -> None:
+        self._contexts = contexts
+
+    async def fetch(self, customer_id: str) -> CustomerContext | UnknownCustomer:
+        """See Central."""
+        return self._contexts.get(customer_id, UnknownCustomer(customer_id))
+
+
+class MemoryCatalogue:
+    """CatalogueHolder of one snapshot; `replace` puts another in its place."""
+
+    def __init__(self, coupons: Iterable[Coupon] = ()) -> None:
+        self._current = Catalogue(coupons)
+
+    @property
+    def current(self) -> Catalogue:
+        """See CatalogueHolder."""
+        return self._current
+
+    def replace(self, catalogue: Catalogue) -> None:
+        """Take another snapshot into service."""
+        self._current = catalogue
+
+
+class MemoryDecisionLog:
+    """DecisionLog of the last 100,000 decisions."""
+
+    def __init__(self) -> None:
+        self._decisions: dict[tuple[date, UUID], Decision] = {}
+        self._bodies: dict[bytes, bytes] = {}
+        self._unpublished: dict[tuple[date, UUID], Decision] = {}
+
+    async def record(
+        self, decisions: Sequence[Decision], coupon_bodies: Mapping[bytes, bytes]
+    ) -> Sequence[tuple[Decision, bool]]:
+        """See DecisionLog."""
+        self._bodies.update(coupon_bodies)
+        recorded = []
+        for decision in decisions:
+            key = _key(decision)
+            is_new = key not in self._decisions
+            if is_new:
+                self._decisions[key] = decision
+                if decision.is_to_be_published:
+                    self._unpublished[key] = decision
+            recorded.append((self._decisions[key], is_new))
+        while len(self._decisions) > MAX_DECISIONS:
+            oldest = next(iter(self._decisions))
+            del self._decisions[oldest]
+            self._unpublished.pop(oldest, None)
+        return recorded
+
+    async def coupon_bodies(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """See DecisionLog."""
+        return {key: self._bodies[key] for key in hashes}
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        """See DecisionLog."""
+        for decision in decisions:
+            self._unpublished.pop(_key(decision), None)
+
+    @asynccontextmanager
+    async def unpublished(self, decided_before: datetime, limit: int) -> AsyncIterator[Sequence[Decision]]:
+        """See DecisionLog."""
+        waiting = (one for one in self._unpublished.values() if one.basis.decided_at < decided_before)
+        yield sorted(waiting, key=lambda one: one.basis.decided_at)[:limit]
+
+
+class MemoryBroker:
+    """Publisher and Inbox in one: keeps the last messages published, and hands out what is delivered to it."""
+
+    def __init__(self) -> None:
+        self.published: deque[OutboundMessage] = deque(maxlen=MAX_MESSAGES)
+        self.acknowledged: list[bytes] = []
+        self._delivered: asyncio.Queue[InboundMessage | None] = asyncio.Queue()
+
+    def publish(self, message: OutboundMessage) -> Future[None]:
+        """See Publisher."""
+        self.published.append(message)
+        future: Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+    def deliver(
+        self, topic: str, payload: bytes, event_id: str | None = None, correlation_data: bytes | None = None
+    ) -> None:
+        """Put a message into the inbox."""
+
+        def acknowledge() -> None:
+            self.acknowledged.append(payload)
+
+        self._delivered.put_nowait(
+            InboundMessage(topic, payload, event_id, correlation_data, acknowledge, lambda: True)
+        )
+
+    def close_inbox(self) -> None:
+        """Hand out nothing after what has been delivered."""
+        self._delivered.put_nowait(None)
+
+    async def receive(self, limit: int) -> Sequence[InboundMessage]:
+        """See Inbox."""
+        messages = [await self._delivered.get()]
+        while len(messages) < limit and not self._delivered.empty():
+            messages.append(self._delivered.get_nowait())
+        if messages[-1] is None:
+            self._delivered.put_nowait(None)
+        return [message for message in messages if message is not None]
+
+
+def _key(decision: Decision) -> tuple[date, UUID]:
+    return decision.event.day, decision.decision_id

@@ -1,0 +1,49 @@
+"""The pool of connections."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from app.adapters.postgres.errors import database_errors
+
+CONNECT_SECONDS = 3.0
+QUERY_SECONDS = 5.0
+
+
+class Database:
+    """One pool for the process; it connects when first used, and again after every loss."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", url: str) -> None:
+        self._pool = pool
+        self._url = url
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, size: int) -> AsyncIterator["Database"]:
+        """A pool of at most `size` connections, closed at the end. Connects to nothing yet."""
+        pool = asyncpg.create_pool(
+            url, min_size=0, max_size=size, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS
+        )
+        await pool
+        try:
+            yield cls(pool, url)
+        finally:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
+        """A connection of the pool. Raises DatabaseUnavailable, from the block too."""
+        with database_errors("asking the database"):
+            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """A connection beside the pool, for as long as the block. Raises DatabaseUnavailable, from the block too."""
+        with database_errors("watching the database"):
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS)
+            try:
+                yield connection
+            finally:
+                connection.terminate()

@@ -1,0 +1,157 @@
+"""DecisionLog in the table decision, partitioned by the day of the event."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.adapters.postgres.database import Database
+from app.adapters.postgres.queries import load_queries
+from app.domain.customer import ContextSource, CustomerContext, Gender
+from app.domain.decision import Basis, Decision, NoOffer, Offer, Reason
+from app.domain.event import FocusEvent
+
+
+class PostgresDecisionLog:
+    """One row for each focus event; encoded coupons are kept once, by hash."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = load_queries("queries.sql")
+        self._stored_hashes: set[bytes] = set()
+
+    async def record(
+        self, decisions: Sequence[Decision], coupon_bodies: Mapping[bytes, bytes]
+    ) -> Sequence[tuple[Decision, bool]]:
+        """See DecisionLog."""
+        # In the order of the key: replicas that record the same events wait for each other, and never in a circle.
+        distinct = {decision.decision_id: decision for decision in reversed(decisions)}
+        ordered = sorted(distinct.values(), key=lambda one: (one.event.day, one.decision_id))
+        bodies = sorted((key, body) for key, body in coupon_bodies.items() if key not in self._stored_hashes)
+        async with self._database.connection() as connection:
+            if bodies:
+                await connection.execute(self._sql["store_coupon_bodies"], *_transposed(bodies))
+            inserted = await connection.fetch(self._sql["record_decisions"], *_transposed(map(_values, ordered)))
+            new_ids = {row["decision_id"] for row in inserted}
+            known = [one for one in ordered if one.decision_id not in new_ids]
+            found = await connection.fetch(self._sql["find_decisions"], *_keys(known)) if known else []
+        self._stored_hashes.update(key for key, _ in bodies)
+        logged = distinct | {row["decision_id"]: _decision(row) for row in found}
+        return [(logged[one.decision_id], _take(new_ids, one.decision_id)) for one in decisions]
+
+    async def coupon_bodies(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """See DecisionLog."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(self._sql["read_coupon_bodies"], list(hashes))
+        return {row["coupon_hash"]: row["body"] for row in rows}
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        """See DecisionLog."""
+        ordered = sorted(decisions, key=lambda one: (one.event.day, one.decision_id))
+        async with self._database.connection() as connection:
+            await connection.execute(self._sql["mark_published"], *_keys(ordered), datetime.now(UTC))
+
+    @asynccontextmanager
+    async def unpublished(self, decided_before: datetime, limit: int) -> AsyncIterator[Sequence[Decision]]:
+        """See DecisionLog. While one process has it open, the others see nothing to publish."""
+        async with self._database.connection() as connection:
+            if not await connection.fetchval(self._sql["try_sweeping"]):
+                yield []
+                return
+            try:
+                rows = await connection.fetch(self._sql["unpublished_decisions"], decided_before, limit)
+                yield [_decision(row) for row in rows]
+            finally:
+                await connection.fetchval(self._sql["stop_sweeping"])
+
+
+def _take(new_ids: set[UUID], decision_id: UUID) -> bool:
+    """Whether the decision is new; the second copy of it in a batch is not."""
+    is_new = decision_id in new_ids
+    new_ids.discard(decision_id)
+    return is_new
+
+
+def _transposed(rows: Any) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _keys(decisions: Sequence[Decision]) -> list[list[Any]]:
+    return [[one.event.day for one in decisions], [one.decision_id for one in decisions]]
+
+
+def _values(decision: Decision) -> tuple[Any, ...]:
+    """The row of a decision, in the order of the query record_decisions."""
+    event, basis, outcome = decision.event, decision.basis, decision.outcome
+    coupon_id, propensity = (outcome.coupon_id, outcome.propensity) if isinstance(outcome, Offer) else (None, None)
+    return (
+        event.day,
+        decision.decision_id,
+        event.customer_id,
+        event.ts,
+        event.department,
+        event.department_asked,
+        event.x,
+        event.y,
+        event.event_id,
+        event.correlation_data,
+        outcome.reason.value,
+        coupon_id,
+        outcome.score,
+        propensity,
+        decision.coupon_hash,
+        decision.is_to_be_published,
+        basis.decided_at,
+        basis.today,
+        orjson.dumps(basis.context).decode(),
+        basis.context_source.value,
+        basis.catalogue_version,
+        basis.scorer,
+        basis.model_version,
+        basis.threshold,
+        basis.deployment,
+        basis.seed,
+    )
+
+
+def _decision(row: Any) -> Decision:
+    reason = Reason(row["reason"])
+    outcome: Offer | NoOffer = NoOffer(reason, row["score"])
+    if row["coupon_id"] is not None:
+        outcome = Offer(row["coupon_id"], row["score"], row["propensity"], reason)
+    return Decision(
+        decision_id=UUID(bytes=row["decision_id"].bytes),
+        event=FocusEvent(
+            customer_id=row["customer_id"],
+            ts=row["event_ts"],
+            department=row["department"],
+            department_asked=row["department_asked"],
+            x=row["x"],
+            y=row["y"],
+            event_id=row["event_id"],
+            correlation_data=row["correlation_data"],
+        ),
+        outcome=outcome,
+        basis=_basis(row),
+        coupon_hash=row["coupon_hash"],
+        is_to_be_published=row["is_to_be_published"],
+    )
+
+
+def _basis(row: Any) -> Basis:
+    context = orjson.loads(row["context"])
+    return Basis(
+        decided_at=row["decided_at"],
+        today=row["decided_on"],
+        context=CustomerContext(**context | {"gender": Gender(context["gender"])}),
+        context_source=ContextSource(row["context_source"]),
+        catalogue_version=row["catalogue_version"],
+        scorer=row["scorer"],
+        model_version=row["model_version"],
+        threshold=row["threshold"],
+        deployment=row["deployment"],
+        seed=row["seed"],
+    )

@@ -1,0 +1,1 @@
+"""An artificial shop with a known cause: products, coupons, customers, and what they bought and redeemed."""

@@ -1,0 +1,410 @@
+"""The configuration: the only reader of the environment.
+
+The table in README.md and `.environment.variables.sh` are generated from the fields of `Settings`.
+"""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.domain.customer import CustomerContext, Gender
+from app.errors import ConfigurationError
+from app.events import IdType
+
+EXIT_CODE = 78  # EX_CONFIG of sysexits.h
+PROJECT = Path(__file__).parent.parent
+BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
+
+
+def _variable(*names: str, default: Any, description: str, example: str = "") -> Any:
+    return Field(
+        default=default,
+        validation_alias=AliasChoices(*names),
+        description=description,
+        json_schema_extra={"example": example},
+    )
+
+
+def _key_value_pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if not all(left.strip() and right.strip() for left, _, right in pairs):
+        raise ValueError("must look like alias=name,alias=name")
+    return {left.strip(): right.strip() for left, _, right in pairs}
+
+
+def _hosts(value: object) -> object:
+    return [host.strip() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
+
+
+Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)]
+Hosts = Annotated[list[str], NoDecode, BeforeValidator(_hosts)]
+
+
+class Settings(BaseSettings):
+    """One field for each variable, in the order of the documentation."""
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", frozen=True, populate_by_name=False)
+
+    # Broker
+    mqtt_host: Hosts = _variable(
+        "MQTT_HOST",
+        default=[],
+        description="Brokers, comma-separated, each `host[:port]`; tried in order, failed over.",
+        example="127.0.0.1",
+    )
+    mqtt_port: int | None = _variable(
+        "MQTT_PORT", default=None, description="Port of brokers named without one; 1883, or 8883 with TLS."
+    )
+    mqtt_username: str | None = _variable("MQTT_USERNAME", default=None, description="User name at the broker.")
+    mqtt_password: SecretStr | None = _variable("MQTT_PASSWORD", default=None, description="Password at the broker.")
+    mqtt_broker_cert_file: Path | None = _variable(
+        "MQTT_BROKER_CERT_FILE",
+        default=None,
+        description="CA bundle that signs the broker's certificate: turns TLS on.",
+    )
+    mqtt_client_cert_file: Path | None = _variable(
+        "MQTT_CLIENT_CERT_FILE", default=None, description="Client certificate for the broker."
+    )
+    mqtt_client_key_file: Path | None = _variable(
+        "MQTT_CLIENT_KEY_FILE", default=None, description="Key of the client certificate."
+    )
+    entry_event_topic_name: str = _variable(
+        "ENTRY_EVENT_TOPIC_NAME",
+        "ENTER_TOPIC",
+        default="",
+        description="Topic of entry events.",
+        example="customer/enter",
+    )
+    focus_event_topic_name: str = _variable(
+        "FOCUS_EVENT_TOPIC_NAME",
+        "FOCUS_TOPIC",
+        default="",
+        description="Topic of focus events.",
+        example="customer/focus",
+    )
+    coupon_prediction_topic_name: str = _variable(
+        "COUPON_PREDICTION_TOPIC_NAME",
+        "COUPON_PREDICTION_TOPIC",
+        default="",
+        description="Topic that prediction results are published on.",
+        example="customer/prediction",
+    )
+    dead_letter_topic_name: str = _variable(
+        "DEAD_LETTER_TOPIC_NAME",
+        default="",
+        description="Topic of refused events, with the reason; default `<focus topic>/rejected`.",
+    )
+    status_topic_name: str = _variable(
+        "STATUS_TOPIC_NAME",
+        default="",
+        description="Topic of the retained online/offline status; default `<prediction topic>/status`.",
+    )
+    mqtt_client_id: str = _variable(
+        "MQTT_CLIENT_ID",
+        default="",
+        description="Client id, stable for each instance: its events wait for it. Default: from host name and port.",
+    )
+    mqtt_protocol_version: Literal["MQTTv5", "MQTTv311"] = _variable(
+        "MQTT_PROTOCOL_VERSION",
+        default="MQTTv5",
+        description="`MQTTv5`, or `MQTTv311`; a broker that refuses 5 is spoken to in 3.1.1.",
+    )
+    mqtt_shared_group: str = _variable(
+        "MQTT_SHARED_GROUP",
+        default="",
+        description="Subscribe as `$share/<group>/<topic>`, so that replicas share the events; empty: plain.",
+    )
+    mqtt_keepalive_seconds: Annotated[int, Field(ge=5, le=600)] = _variable(
+        "MQTT_KEEPALIVE_SECONDS", default=15, description="A broker silent for one and a half times this is away."
+    )
+    mqtt_receive_maximum: Annotated[int, Field(ge=1, le=65535)] = _variable(
+        "MQTT_RECEIVE_MAXIMUM", default=500, description="Most events in work at a time: the back-pressure (MQTT 5)."
+    )
+
+    # Results
+    prediction_threshold: Annotated[float, Field(ge=0, le=1)] | None = _variable(
+        "PREDICTION_THRESHOLD",
+        default=None,
+        description="A coupon must score above this; default: from the model's card.",
+    )
+    publish_empty_prediction: bool = _variable(
+        "PUBLISH_EMPTY_PREDICTION", default=False, description="Publish a result without a coupon, with the reason."
+    )
+    output_id_type: IdType = _variable(
+        "OUTPUT_ID_TYPE", default=IdType.STRING, description="Ids in results: `str` or `int`."
+    )
+    max_products_in_message: Annotated[int, Field(ge=0)] = _variable(
+        "MAX_PRODUCTS_IN_MESSAGE", default=0, description="Most products listed in a result; 0: all."
+    )
+    message_expiry_seconds: Annotated[int, Field(ge=0)] = _variable(
+        "MESSAGE_EXPIRY_SECONDS", default=86400, description="Results that nobody fetched expire after this; 0: never."
+    )
+    max_event_age_seconds: Annotated[float, Field(gt=0)] | None = _variable(
+        "MAX_EVENT_AGE_SECONDS",
+        default=None,
+        description="Older focus events get the decision `late_event`; empty: off.",
+    )
+    store_timezone: str = _variable(
+        "STORE_TIMEZONE", default="UTC", description="Time zone in which a coupon's first and last day are judged."
+    )
+    department_aliases: Pairs = _variable(
+        "DEPARTMENT_ALIASES",
+        default={},
+        description="Further spellings of departments, `alias=name`, comma-separated (`Sport=Sports` is known).",
+    )
+
+    # Central
+    client_context_url: str | None = _variable(
+        "CLIENT_CONTEXT_URL",
+        default=None,
+        description="Base URL of the central, asked at `{url}/get_context/{id}`; empty: cache only.",
+        example="http://127.0.0.1:8001",
+    )
+    client_context_timeout_seconds: Annotated[float, Field(gt=0)] = _variable(
+        "CLIENT_CONTEXT_TIMEOUT_SECONDS",
+        default=1.0,
+        description="Deadline for one answer of the central, retry included.",
+    )
+    client_context_ttl_seconds: Annotated[float, Field(ge=0)] = _variable(
+        "CLIENT_CONTEXT_TTL_SECONDS",
+        default=3600,
+        description="A context from the central is fresh for this long; an older one is fetched again on entry.",
+    )
+    default_customer: Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)] = _variable(
+        "DEFAULT_CUSTOMER",
+        default={},
+        description="What is assumed of an unknown customer, e.g. `gender=F,age=35,mean_buy_price=20`.",
+    )
+
+    # Scorer
+    model_dir: Path = _variable(
+        "MODEL_DIR", default=BUILT_IN_MODEL, description="Folder of the model (`model.skops`, `card.json`)."
+    )
+    coupon_scorer_url: str | None = _variable(
+        "COUPON_SCORER_URL",
+        default=None,
+        description="Outside prediction service, asked at this URL; empty: the model in the process.",
+    )
+    coupon_scorer_timeout_seconds: Annotated[float, Field(gt=0)] = _variable(
+        "COUPON_SCORER_TIMEOUT_SECONDS",
+        default=0.3,
+        description="Deadline for the outside prediction service, retry included; then the model in the process.",
+    )
+
+    # Database
+    database_url: SecretStr | None = _variable(
+        "DATABASE_URL", default=None, description="PostgreSQL as one URL, instead of the five `DB_` variables."
+    )
+    db_host: str = _variable(
+        "DB_HOST", "POSTGRES_HOST", default="", description="PostgreSQL host.", example="127.0.0.1"
+    )
+    db_port: int = _variable("DB_PORT", "POSTGRES_PORT", default=5432, description="PostgreSQL port.")
+    db_name: str = _variable(
+        "DB_NAME", "POSTGRES_DB", "POSTGRES_NAME", default="", description="Database.", example="recommendation"
+    )
+    db_user: str = _variable(
+        "DB_USER", "POSTGRES_USER", default="", description="Database user.", example="recommendation"
+    )
+    db_password: SecretStr | None = _variable(
+        "DB_PASSWORD", "POSTGRES_PASSWORD", default=None, description="Password of the user.", example="recommendation"
+    )
+    db_pool_size: Annotated[int, Field(ge=2, le=100)] = _variable(
+        "DB_POOL_SIZE", default=8, description="Most connections to PostgreSQL."
+    )
+
+    # Process
+    port: Annotated[int, Field(ge=1, le=65535)] = _variable(
+        "PORT", default=8000, description="HTTP port of `python -m app serve`; 80 in the image."
+    )
+    mock_endpoints: bool = _variable(
+        "MOCK_ENDPOINTS", default=False, description="Offer `/mock_entry` and `/mock_focus` beside MQTT."
+    )
+    testing_no_mqtt: bool = _variable(
+        "TESTING_NO_MQTT", default=False, description="No broker: events come in by the mock endpoints alone."
+    )
+    testing_no_postgres: bool = _variable(
+        "TESTING_NO_POSTGRES", default=False, description="No database: everything in memory, coupons from `DATA_DIR`."
+    )
+    testing_no_scoring_service: bool = _variable(
+        "TESTING_NO_SCORING_SERVICE", default=False, description="Ignore `COUPON_SCORER_URL`: the model in the process."
+    )
+    data_dir: Path = _variable(
+        "DATA_DIR",
+        default=PROJECT / "data4db",
+        description="The four CSV files, for `TESTING_NO_POSTGRES` and the central.",
+    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(lambda value: value.strip().upper() if isinstance(value, str) else value),
+    ] = _variable("LOG_LEVEL", default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.")
+    log_filename: str = _variable(
+        "LOG_FILENAME", default="messages.log", description="Log file beside the console; empty: console only."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if value != "" or name == "LOG_FILENAME"}
+
+    @field_validator("store_timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("must be a time zone name such as Europe/Warsaw") from None
+        return value
+
+    @field_validator("client_context_url", "coupon_scorer_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value
+
+    @field_validator("mqtt_host")
+    @classmethod
+    def _ports_are_numbers(cls, hosts: list[str]) -> list[str]:
+        if not all(port.isdecimal() for _, colon, port in (host.rpartition(":") for host in hosts) if colon):
+            raise ValueError("must be host or host:port, comma-separated")
+        return hosts
+
+    @field_validator("default_customer")
+    @classmethod
+    def _is_customer(cls, value: dict[str, str]) -> dict[str, str]:
+        customer_with(value)
+        return value
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read the environment. Raises ConfigurationError with a sentence for each missing or wrong variable."""
+        try:
+            settings = cls()
+        except ValidationError as error:
+            problems = [_sentence(details) for details in error.errors(include_url=False, include_input=False)]
+            raise ConfigurationError(problems) from None
+        missing = settings._missing()
+        if missing:
+            raise ConfigurationError(
+                [
+                    f"Cannot read {name} env variable. Please, make sure it is set before starting the service."
+                    for name in missing
+                ]
+            )
+        return settings
+
+    def _missing(self) -> list[str]:
+        wanted: list[str] = []
+        if not self.testing_no_mqtt:
+            wanted += [
+                "mqtt_host",
+                "entry_event_topic_name",
+                "focus_event_topic_name",
+                "coupon_prediction_topic_name",
+            ]
+        if not self.testing_no_postgres and self.database_url is None:
+            wanted += ["db_host", "db_name", "db_user", "db_password"]
+        return [name.upper() for name in wanted if not getattr(self, name)]
+
+    @property
+    def brokers(self) -> list[tuple[str, int]]:
+        """Host and port of each broker, in the order to try them."""
+        default = self.mqtt_port or (8883 if self.mqtt_broker_cert_file else 1883)
+        split = [host.rpartition(":") for host in self.mqtt_host]
+        return [(host, int(port)) if host else (port, default) for host, _, port in split]
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where refused events go."""
+        return self.dead_letter_topic_name or f"{self.focus_event_topic_name}/rejected"
+
+    @property
+    def status_topic(self) -> str:
+        """Where the service says that it is online."""
+        return self.status_topic_name or f"{self.coupon_prediction_topic_name}/status"
+
+    @property
+    def client_id(self) -> str:
+        """The instance's name at the broker."""
+        return self.mqtt_client_id or f"recommendation-service-{socket.gethostname()}-{self.port}"
+
+    @property
+    def postgres_url(self) -> str:
+        """The database as one URL, password included: never show it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        password = self.db_password.get_secret_value() if self.db_password else ""
+        credentials = f"{quote(self.db_user, safe='')}:{quote(password, safe='')}"
+        return f"postgresql://{credentials}@{self.db_host}:{self.db_port}/{quote(self.db_name, safe='')}"
+
+    @property
+    def has_mock_endpoints(self) -> bool:
+        """Whether events are taken over HTTP."""
+        return self.mock_endpoints or self.testing_no_mqtt
+
+    @property
+    def unknown_customer(self) -> CustomerContext:
+        """What is assumed of a customer whom neither the cache nor the central knows."""
+        return customer_with(self.default_customer)
+
+
+def customer_with(values: Mapping[str, str]) -> CustomerContext:
+    """A middling customer, with these fields replaced. Raises ValueError."""
+    readers: dict[str, Any] = dict.fromkeys(CustomerContext.__slots__, _whole_number)
+    readers |= {"gender": Gender, "mean_buy_price": _amount, "mean_discount_received": _amount}
+    del readers["customer_id"]
+    fields: dict[str, Any] = {
+        "gender": Gender.UNKNOWN,
+        "age": 38,
+        "mean_buy_price": 30.0,
+        "total_coupons_used": 5,
+        "mean_discount_received": 10.0,
+        "unique_products_bought": 30,
+        "unique_products_bought_with_coupons": 4,
+        "total_items_bought": 50,
+    }
+    for name, value in values.items():
+        if name not in readers:
+            raise ValueError(f"has no field {name!r}; there are: {', '.join(readers)}")
+        fields[name] = readers[name](value)
+    return CustomerContext(customer_id="", **fields)
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("numbers must not be negative")
+    return number
+
+
+def _amount(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError("numbers must not be negative")
+    return number
+
+
+def _sentence(details: ErrorDetails) -> str:
+    name = str(details["loc"][0]).upper()
+    return f"Cannot use {name} env variable: {details['msg'].removeprefix('Value error, ')}."
+
+
+def documented_variables() -> list[tuple[str, FieldInfo]]:
+    """Each documented name with its field, in order; the further names are the field's aliases."""
+    return [(variable_names(field)[0], field) for field in Settings.model_fields.values()]
+
+
+def variable_names(field: FieldInfo) -> list[str]:
+    """The documented name of a variable and its aliases."""
+    choices = field.validation_alias
+    return [str(choice) for choice in choices.choices] if isinstance(choices, AliasChoices) else []

@@ -1,0 +1,101 @@
+-- name: read_contexts
+-- $1 INT[]: ids that fit customer_info; $2 TEXT[]: the others. REAL as text: its shortest form, not its float8 image.
+SELECT c.customer_id::text AS customer_id, c.gender, c.age, c.mean_buy_price::text::float8 AS mean_buy_price,
+       c.total_coupons_used, c.mean_discount_received::text::float8 AS mean_discount_received,
+       c.unique_products_bought, c.unique_products_bought_with_coupons, c.total_items_bought, f.fetched_at
+FROM customer_info c
+LEFT JOIN customer_fetch f USING (customer_id)
+WHERE c.customer_id = ANY ($1::int[])
+UNION ALL
+SELECT t.customer_id, t.gender, t.age, t.mean_buy_price::text::float8, t.total_coupons_used,
+       t.mean_discount_received::text::float8, t.unique_products_bought, t.unique_products_bought_with_coupons,
+       t.total_items_bought, t.fetched_at
+FROM customer_info_text t
+WHERE t.customer_id = ANY ($2::text[]);
+
+-- name: write_contexts
+-- One array for each column of customer_info, then the time of the fetch.
+WITH written AS (
+    INSERT INTO customer_info
+    SELECT * FROM unnest($1::int[], $2::text[], $3::int[], $4::real[], $5::int[], $6::real[], $7::int[], $8::int[], $9::int[])
+    ON CONFLICT (customer_id) DO UPDATE
+    SET gender = excluded.gender, age = excluded.age, mean_buy_price = excluded.mean_buy_price,
+        total_coupons_used = excluded.total_coupons_used, mean_discount_received = excluded.mean_discount_received,
+        unique_products_bought = excluded.unique_products_bought,
+        unique_products_bought_with_coupons = excluded.unique_products_bought_with_coupons,
+        total_items_bought = excluded.total_items_bought
+    RETURNING customer_id
+)
+INSERT INTO customer_fetch
+SELECT customer_id, $10::timestamptz FROM written
+ON CONFLICT (customer_id) DO UPDATE SET fetched_at = excluded.fetched_at;
+
+-- name: write_text_contexts
+INSERT INTO customer_info_text
+SELECT t.*, $10::timestamptz
+FROM unnest($1::text[], $2::text[], $3::int[], $4::real[], $5::int[], $6::real[], $7::int[], $8::int[], $9::int[]) AS t
+ON CONFLICT (customer_id) DO UPDATE
+SET gender = excluded.gender, age = excluded.age, mean_buy_price = excluded.mean_buy_price,
+    total_coupons_used = excluded.total_coupons_used, mean_discount_received = excluded.mean_discount_received,
+    unique_products_bought = excluded.unique_products_bought,
+    unique_products_bought_with_coupons = excluded.unique_products_bought_with_coupons,
+    total_items_bought = excluded.total_items_bought, fetched_at = excluded.fetched_at;
+
+-- name: read_products
+SELECT product_id, name, category, sizes, vendor, description, buy_price::text::float8 AS buy_price, department
+FROM product_info;
+
+-- name: read_coupons
+SELECT c.coupon_id, c.coupon_type, c.department, c.discount, c.how_many_products_required, c.start_date, c.end_date,
+       c.product_mean_price::text::float8 AS product_mean_price, c.products_available,
+       coalesce(p.product_ids, '{}') AS product_ids
+FROM coupon_info c
+LEFT JOIN (
+    SELECT coupon_id, array_agg(DISTINCT product_id ORDER BY product_id) AS product_ids
+    FROM coupon_product
+    GROUP BY coupon_id
+) p USING (coupon_id)
+ORDER BY c.coupon_id;
+
+-- name: store_coupon_bodies
+INSERT INTO encoded_coupon (coupon_hash, body)
+SELECT * FROM unnest($1::bytea[], $2::bytea[])
+ON CONFLICT (coupon_hash) DO NOTHING;
+
+-- name: read_coupon_bodies
+SELECT coupon_hash, body FROM encoded_coupon WHERE coupon_hash = ANY ($1::bytea[]);
+
+-- name: record_decisions
+INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, x, y, event_id,
+                      correlation_data, reason, coupon_id, score, propensity, coupon_hash, is_to_be_published,
+                      decided_at, decided_on, context, context_source, catalogue_version, scorer, model_version,
+                      threshold, deployment, seed)
+SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::float8[],
+                     $8::float8[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::float8[], $14::float8[],
+                     $15::bytea[], $16::boolean[], $17::timestamptz[], $18::date[], $19::jsonb[], $20::text[],
+                     $21::text[], $22::text[], $23::text[], $24::float8[], $25::text[], $26::bigint[])
+ON CONFLICT (event_day, decision_id) DO NOTHING
+RETURNING decision_id;
+
+-- name: find_decisions
+SELECT d.*
+FROM unnest($1::date[], $2::uuid[]) AS k (event_day, decision_id)
+JOIN decision d ON d.event_day = k.event_day AND d.decision_id = k.decision_id;
+
+-- name: mark_published
+UPDATE decision d
+SET published_at = $3
+FROM unnest($1::date[], $2::uuid[]) AS k (event_day, decision_id)
+WHERE d.event_day = k.event_day AND d.decision_id = k.decision_id AND d.published_at IS NULL;
+
+-- name: unpublished_decisions
+SELECT * FROM decision
+WHERE is_to_be_published AND published_at IS NULL AND decided_at < $1
+ORDER BY decided_at
+LIMIT $2;
+
+-- name: try_sweeping
+SELECT pg_try_advisory_lock(hashtext('recommendation-service sweep'));
+
+-- name: stop_sweeping
+SELECT pg_advisory_unlock(hashtext('recommendation-service sweep'));

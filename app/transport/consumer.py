@@ -1,0 +1,174 @@
+"""From message to outcome: each focus event ends in a result, a decision without one, or a dead letter.
+
+What has arrived while the last batch was in work is the next batch. A message is acknowledged when the broker has
+acknowledged its outcome, and not before; one whose connection is gone is left to come again.
+"""
+
+import asyncio
+from asyncio import Task
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Generic, TypeVar
+
+import structlog
+
+from app.domain.department import DepartmentNames
+from app.domain.event import EntryEvent, FocusEvent
+from app.errors import EventRefused, FieldProblem
+from app.events import parse_entry, parse_focus
+from app.handlers import Decided, Gathered, Services, decide_batch, gather, gather_from_central, handle_entries
+from app.ports import InboundMessage, Inbox
+from app.transport.metrics import Metrics
+from app.transport.outbox import Outbox, retried
+
+log = structlog.get_logger(__name__)
+
+Event = TypeVar("Event")
+
+BATCH_LIMIT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Generic[Event]):
+    """An event in work, with the message that brought it."""
+
+    message: InboundMessage
+    event: Event
+    received: float
+
+
+class Intake(Generic[Event]):
+    """Reads messages of one kind; what is refused becomes a dead letter."""
+
+    def __init__(
+        self, kind: str, inbox: Inbox, parse: Callable[[InboundMessage], Event], outbox: Outbox, metrics: Metrics
+    ) -> None:
+        self._kind = kind
+        self._inbox = inbox
+        self._parse = parse
+        self._outbox = outbox
+        self._metrics = metrics
+
+    async def run(self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]]) -> None:
+        """Give each batch to `work`, until the inbox is closed."""
+        while messages := await self._inbox.receive(BATCH_LIMIT):
+            pending = self._read(messages)
+            if pending:
+                await self.guard(work, pending)
+
+    def _read(self, messages: Sequence[InboundMessage]) -> list[Pending[Event]]:
+        received = perf_counter()
+        self._metrics.events.labels(self._kind).inc(len(messages))
+        pending = []
+        for message in messages:
+            try:
+                pending.append(Pending(message, self._parse(message), received))
+            except EventRefused as refusal:
+                log.info("event refused", kind=self._kind, reason=refusal.code)
+                self._outbox.publish_dead_letter(message, refusal.problems)
+        return pending
+
+    async def guard(
+        self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]], pending: Sequence[Pending[Event]]
+    ) -> None:
+        """Do the work for all at once; if that fails, for each alone, and refuse the event that is to blame."""
+        try:
+            await work(pending)
+        except Exception as error:
+            if len(pending) > 1:
+                log.warning("batch failed, trying its events one by one", events=len(pending), problem=repr(error))
+                for one in pending:
+                    await self.guard(work, [one])
+                return
+            log.exception("event failed", kind=self._kind)
+            problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
+            self._outbox.publish_dead_letter(pending[0].message, [problem])
+
+
+class EntryConsumer:
+    """Turns entry messages into cached contexts."""
+
+    def __init__(self, services: Services, inbox: Inbox, outbox: Outbox, metrics: Metrics) -> None:
+        self._services = services
+        self._metrics = metrics
+        self._intake = Intake("entry", inbox, self._parse, outbox, metrics)
+
+    async def run(self) -> None:
+        """Work until the inbox is closed."""
+        await self._intake.run(self._work)
+
+    def _parse(self, message: InboundMessage) -> EntryEvent:
+        return parse_entry(message.payload, self._services.clock())
+
+    async def _work(self, pending: Sequence[Pending[EntryEvent]]) -> None:
+        entered = await retried(partial(handle_entries, self._services, [one.event for one in pending]), self._metrics)
+        for one, outcome in zip(pending, entered, strict=True):
+            self._metrics.entries.labels(outcome.source).inc()
+            one.message.acknowledge()
+
+
+class FocusConsumer:
+    """Turns focus messages into decisions."""
+
+    def __init__(
+        self, services: Services, inbox: Inbox, outbox: Outbox, names: DepartmentNames, metrics: Metrics
+    ) -> None:
+        self._services = services
+        self._outbox = outbox
+        self._names = names
+        self._metrics = metrics
+        self._intake = Intake("focus", inbox, self._parse, outbox, metrics)
+        self._asking: set[Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work until the inbox is closed, and what has been taken from it is decided."""
+        await self._intake.run(self._work)
+        if self._asking:
+            await asyncio.wait(self._asking)
+
+    def _parse(self, message: InboundMessage) -> FocusEvent:
+        now = self._services.clock()
+        return parse_focus(message.payload, now, self._names, message.event_id, message.correlation_data)
+
+    async def _work(self, pending: Sequence[Pending[FocusEvent]]) -> None:
+        self._metrics.batch_size.observe(len(pending))
+        live = [one for one in pending if one.message.is_live()]
+        if not live:
+            return
+        known, unknown = await retried(partial(gather, self._services, [one.event for one in live]), self._metrics)
+        if unknown:
+            unknown_ids = {event.customer_id for event in unknown}
+            self._ask([one for one in live if one.event.customer_id in unknown_ids])
+            live = [one for one in live if one.event.customer_id not in unknown_ids]
+        await self._decide(live, known)
+
+    def _ask(self, pending: Sequence[Pending[FocusEvent]]) -> None:
+        """Ask the central on the side: customers who are known here do not wait for it."""
+        task = asyncio.create_task(self._intake.guard(self._work_with_central, pending))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _work_with_central(self, pending: Sequence[Pending[FocusEvent]]) -> None:
+        events = [one.event for one in pending]
+        await self._decide(pending, await retried(partial(gather_from_central, self._services, events), self._metrics))
+
+    async def _decide(self, pending: Sequence[Pending[FocusEvent]], gathered: Sequence[Gathered]) -> None:
+        if not pending:
+            return
+        decided = await retried(partial(decide_batch, self._services, gathered), self._metrics)
+        for stage, seconds in decided[0].stage_seconds.items():
+            self._metrics.stage_seconds.labels(stage).observe(seconds)
+        for one, outcome in zip(pending, decided, strict=True):
+            self._settle(one, outcome)
+
+    def _settle(self, one: Pending[FocusEvent], decided: Decided) -> None:
+        decision = decided.decision
+        self._metrics.decisions.labels(decision.outcome.reason, str(decided.is_repeated).lower()).inc()
+        if one.message.is_live():
+            self._outbox.publish_result(decision, decided.result, partial(self._done, one), one.message.is_live)
+
+    def _done(self, one: Pending[FocusEvent]) -> None:
+        self._metrics.focus_seconds.observe(perf_counter() - one.received)
+        one.message.acknowledge()

@@ -1,0 +1,49 @@
+"""Fixtures that everybody may use."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from app.adapters.postgres import migrations
+from tests import postgres
+from tests.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the session."""
+    with postgres.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def migrated_template(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The name of a database with all migrations, to copy from."""
+    async with postgres_server.database() as name:
+        await migrations.upgrade(postgres_server.database_url(name))
+        yield name
+
+
+@pytest.fixture
+async def empty_database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The URL of a fresh database without any table."""
+    async with postgres_server.database() as name:
+        yield postgres_server.database_url(name)
+
+
+@pytest.fixture
+async def database_url(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
+    """The URL of a fresh, migrated, empty database."""
+    async with postgres_server.database(migrated_template) as name:
+        yield postgres_server.database_url(name)
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a fresh, migrated, empty database."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
