@@ -6,7 +6,7 @@ customers nobody here knows, and `decide_batch` scores, decides and records: its
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from hashlib import blake2b
 from time import perf_counter
@@ -162,7 +162,7 @@ def _from_cache(
     services: Services, cached: CachedContext | None, customer_id: str, source: ContextSource
 ) -> tuple[CustomerContext, ContextSource]:
     if cached is None:
-        return services.terms.unknown_customer, ContextSource.DEFAULTS
+        return replace(services.terms.unknown_customer, customer_id=customer_id), ContextSource.DEFAULTS
     return cached.context, source
 
 

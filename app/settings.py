@@ -3,6 +3,7 @@
 The table in README.md and `.environment.variables.sh` are generated from the fields of `Settings`.
 """
 
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from app.errors import ConfigurationError
 from app.events import IdType
 
 EXIT_CODE = 78  # EX_CONFIG of sysexits.h
+MISSING = "Cannot read {name} env variable. Please, make sure it is set before starting the service."
 PROJECT = Path(__file__).parent.parent
 BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
 
@@ -286,35 +288,30 @@ class Settings(BaseSettings):
         return value
 
     @classmethod
-    def from_environment(cls) -> "Settings":
-        """Read the environment. Raises ConfigurationError with a sentence for each missing or wrong variable."""
+    def from_environment(cls, *, needs_broker: bool = True) -> "Settings":
+        """All that the service needs; without `needs_broker`, what a command needs that works on the database alone.
+
+        Raises ConfigurationError with a sentence for each variable that is missing or wrong.
+        """
+        settings = cls.partial()
+        wanted: list[str] = []
+        if needs_broker and not settings.testing_no_mqtt:
+            wanted += ["MQTT_HOST", "ENTRY_EVENT_TOPIC_NAME", "FOCUS_EVENT_TOPIC_NAME", "COUPON_PREDICTION_TOPIC_NAME"]
+        if settings.database_url is None and not (needs_broker and settings.testing_no_postgres):
+            wanted += ["DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD"]
+        missing = [name for name in wanted if not getattr(settings, name.lower())]
+        if missing:
+            raise ConfigurationError([MISSING.format(name=name) for name in missing])
+        return settings
+
+    @classmethod
+    def partial(cls) -> "Settings":
+        """Whatever is set, with no demand. Raises ConfigurationError for what is wrong."""
         try:
-            settings = cls()
+            return cls()
         except ValidationError as error:
             problems = [_sentence(details) for details in error.errors(include_url=False, include_input=False)]
             raise ConfigurationError(problems) from None
-        missing = settings._missing()
-        if missing:
-            raise ConfigurationError(
-                [
-                    f"Cannot read {name} env variable. Please, make sure it is set before starting the service."
-                    for name in missing
-                ]
-            )
-        return settings
-
-    def _missing(self) -> list[str]:
-        wanted: list[str] = []
-        if not self.testing_no_mqtt:
-            wanted += [
-                "mqtt_host",
-                "entry_event_topic_name",
-                "focus_event_topic_name",
-                "coupon_prediction_topic_name",
-            ]
-        if not self.testing_no_postgres and self.database_url is None:
-            wanted += ["db_host", "db_name", "db_user", "db_password"]
-        return [name.upper() for name in wanted if not getattr(self, name)]
 
     @property
     def brokers(self) -> list[tuple[str, int]]:
@@ -399,12 +396,17 @@ def _sentence(details: ErrorDetails) -> str:
     return f"Cannot use {name} env variable: {details['msg'].removeprefix('Value error, ')}."
 
 
-def documented_variables() -> list[tuple[str, FieldInfo]]:
-    """Each documented name with its field, in order; the further names are the field's aliases."""
-    return [(variable_names(field)[0], field) for field in Settings.model_fields.values()]
+def documented_variables() -> list[tuple[str, str, FieldInfo]]:
+    """Each documented name with its attribute of Settings and its field, in order."""
+    return [(variable_names(field)[0], attribute, field) for attribute, field in Settings.model_fields.items()]
 
 
 def variable_names(field: FieldInfo) -> list[str]:
     """The documented name of a variable and its aliases."""
     choices = field.validation_alias
     return [str(choice) for choice in choices.choices] if isinstance(choices, AliasChoices) else []
+
+
+def environment() -> dict[str, str]:
+    """The whole environment, to hand on to a child process."""
+    return dict(os.environ)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 import stamina
@@ -47,7 +47,7 @@ class BrokerAccess:
 
     brokers: Sequence[tuple[str, int]]
     client_id: str
-    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+    protocol: Literal["MQTTv5", "MQTTv311"] = "MQTTv5"
     username: str | None = None
     password: str | None = None
     tls: ssl.SSLContext | None = None
@@ -142,10 +142,11 @@ class MqttLink:
         raise AssertionError("an endless retry has ended")
 
     async def _open(self, host: str, port: int) -> "_Connection":
+        preferred = MQTTProtocolVersion[self._access.protocol]
         try:
-            return await self._open_speaking(self._access.protocol, host, port)
+            return await self._open_speaking(preferred, host, port)
         except _ProtocolRefused:
-            if self._access.protocol is MQTTProtocolVersion.MQTTv311:
+            if preferred is MQTTProtocolVersion.MQTTv311:
                 raise
             return await self._open_speaking(MQTTProtocolVersion.MQTTv311, host, port)
 

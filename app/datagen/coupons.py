@@ -12,7 +12,7 @@ from app.domain.department import DOCUMENTED_DEPARTMENTS
 DEPARTMENT_COUPONS = 0.01  # of a department's coupons; each holds all of its products
 BUY_ALL_COUPONS = 0.25
 BUY_MORE_COUPONS = 0.35
-WHOLE_YEAR_COUPONS = 0.56  # the others run for some weeks
+WHOLE_YEAR_COUPONS = 0.58  # the others run for some weeks
 CAMPAIGN_WEEKS = (4, 12)
 SOLD_OUT_COUPONS = 0.02
 NO_NUMBER = -1  # a department coupon requires no number of products

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.datagen.products import CATEGORY_NAMES
 from app.domain.customer import Gender
@@ -13,6 +14,8 @@ from app.domain.history import Customers
 WOMEN = 0.54  # of the customers
 USUAL_PRICE = 30.0
 PRICE_LEVEL_SPREAD = 0.45  # of the log price
+PRICE_LEVEL_OF_YOUNG, PRICE_LEVEL_OF_SENIOR, PRICE_LEVEL_OF_DEAL_PRONE = -0.3, 0.1, -0.1  # added to the log price
+VISITS_PER_YEAR, VISITS_SPREAD = 26, 0.4
 OWN_TASTE_SPREAD = 0.25  # what neither age nor gender says
 CATEGORY_TASTE_SPREAD = 0.3
 JOINED_BEFORE = 0.7  # of the customers; the others join while the history runs
@@ -23,7 +26,7 @@ LIKING = {
     "Girls": (0.5, -0.5, -0.6, 1.2, 0.3),
     "Men": (-0.5, 0.8, 0.1, 0.0, 0.3),
     "Sports": (-0.1, 0.3, 1.0, 0.1, -0.6),
-    "Women": (0.8, -0.7, 0.3, 0.0, 0.2),
+    "Women": (0.8, -0.5, 0.3, 0.0, 0.2),
 }
 
 
@@ -59,23 +62,27 @@ def make_customers(
         life=life,
         department_taste=_department_taste(rng, is_female, life),
         category_taste=rng.normal(0, CATEGORY_TASTE_SPREAD, (count, len(CATEGORY_NAMES))),
-        price_level=np.log(USUAL_PRICE)
-        + 0.1 * life[:, 2]
-        - 0.1 * deal_proneness
-        - 0.3 * life[:, 0]
-        + rng.normal(0, PRICE_LEVEL_SPREAD, count),
+        price_level=_price_level(rng, life, deal_proneness),
         deal_proneness=deal_proneness,
-        visits_per_day=np.exp(rng.normal(np.log(26 / 365), 0.4, count)),
+        visits_per_day=np.exp(rng.normal(np.log(VISITS_PER_YEAR / 365), VISITS_SPREAD, count)),
         joined=np.where(rng.random(count) < JOINED_BEFORE, 0.0, days * rng.random(count)),
     )
     genders = tuple(Gender.FEMALE if female else Gender.MALE for female in is_female)
     return Customers(tuple(str(index + 1) for index in range(count)), genders, born), traits
 
 
-def _department_taste(rng: np.random.Generator, is_female: np.typing.NDArray[np.bool_], life: Floats) -> Floats:
+def _department_taste(rng: np.random.Generator, is_female: NDArray[np.bool_], life: Floats) -> Floats:
     liking = np.array([LIKING[name] for name in DOCUMENTED_DEPARTMENTS])
     people = np.column_stack([is_female, ~is_female, life])
-    return people @ liking.T + rng.normal(0, OWN_TASTE_SPREAD, (len(life), len(DOCUMENTED_DEPARTMENTS)))
+    own_taste = rng.normal(0, OWN_TASTE_SPREAD, (len(life), len(DOCUMENTED_DEPARTMENTS)))
+    return np.asarray(people @ liking.T + own_taste)
+
+
+def _price_level(rng: np.random.Generator, life: Floats, deal_proneness: Floats) -> Floats:
+    of_life = PRICE_LEVEL_OF_YOUNG * life[:, 0] + PRICE_LEVEL_OF_SENIOR * life[:, 2]
+    of_deals = PRICE_LEVEL_OF_DEAL_PRONE * deal_proneness
+    own_level = rng.normal(np.log(USUAL_PRICE), PRICE_LEVEL_SPREAD, len(life))
+    return np.asarray(own_level + of_life + of_deals)
 
 
 def _step(years: Floats) -> Floats:

@@ -61,14 +61,14 @@ def make_history(
 
 
 def make_visits(rng: np.random.Generator, traits: Traits, period: tuple[np.datetime64, np.datetime64]) -> Visits:
-    """Visits at random days from each customer's joining to the end."""
+    """Visits on different random days from each customer's joining to the end, by customer and day."""
     days = int((period[1] - period[0]).astype(np.int64))
     counts = rng.poisson(traits.visits_per_day * (days - traits.joined))
     customer = np.repeat(np.arange(len(counts)), counts)
     joined = traits.joined[customer]
     day = np.floor(joined + rng.random(len(customer)) * (days - joined)).astype(np.int64)
-    order = np.lexsort((day, customer))
-    return Visits(customer[order], period[0] + day[order].astype("timedelta64[D]"))
+    customer, day = np.unique(np.stack([customer, day]), axis=1)
+    return Visits(customer, period[0] + day.astype("timedelta64[D]"))
 
 
 def make_purchases(rng: np.random.Generator, visits: Visits, traits: Traits, products: Sequence[Product]) -> Purchases:
@@ -95,7 +95,8 @@ def make_handouts(
     issued: list[Ints] = []
     for index, name in enumerate(DOCUMENTED_DEPARTMENTS):
         offered = np.array(
-            [row for row, coupon in enumerate(coupons) if coupon.department == name and coupon.products_available]
+            [row for row, coupon in enumerate(coupons) if coupon.department == name and coupon.products_available],
+            dtype=np.int64,
         )
         at = np.flatnonzero(department == index)
         first, last = _first_days(coupons)[offered], _last_days(coupons)[offered]
@@ -123,7 +124,7 @@ def _redeemed_lines(
     index_of = {product.product_id: index for index, product in enumerate(products)}
     used = np.flatnonzero(issues.is_redeemed)
     baskets = [_basket(rng, coupons[coupon]) for coupon in issues.coupon[used]]
-    issue = np.repeat(used, [len(basket) for basket in baskets])
+    issue = np.repeat(used, np.array([len(basket) for basket in baskets], dtype=np.int64))
     lines = [line for basket in baskets for line in basket]
     coupon = issues.coupon[issue]
     discount = np.array([coupon.discount for coupon in coupons])[coupon]
@@ -145,7 +146,7 @@ def _basket(rng: np.random.Generator, coupon: Coupon) -> list[tuple[Product, int
             return [(product, 1) for product in coupon.products]
         case CouponType.DEPARTMENT:
             picks = rng.integers(len(coupon.products), size=PRODUCTS_OF_A_DEPARTMENT_COUPON)
-            return [(coupon.products[pick], 1) for pick in set(picks.tolist())]
+            return [(coupon.products[pick], 1) for pick in sorted(set(picks.tolist()))]
         case CouponType.BUY_MORE | CouponType.JUST_DISCOUNT:
             return [(coupon.products[rng.integers(len(coupon.products))], coupon.how_many_products_required)]
         case _:
@@ -159,7 +160,8 @@ def _draw(rng: np.random.Generator, logits: Floats, customer: Ints) -> Ints:
     cumulated[:, -1] = 1.0
     lots = rng.random(len(customer))
     flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()
-    return np.searchsorted(flat, lots + customer, side="right") - customer * logits.shape[1]
+    found = np.searchsorted(flat, lots + customer, side="right") - customer * logits.shape[1]
+    return np.asarray(np.minimum(found, logits.shape[1] - 1))
 
 
 def _first_days(coupons: Sequence[Coupon]) -> Days:

@@ -13,12 +13,12 @@ from app.domain.coupon import Coupon, CouponType
 from app.domain.department import DOCUMENTED_DEPARTMENTS
 from app.domain.features import Floats
 
-INTERCEPT = -1.7
+INTERCEPT = -1.75
 TASTE, CATEGORY_TASTE = 0.8, 0.4
 PRICE_GAP = -1.6  # per unit of log price
-DISCOUNT, DISCOUNT_OF_DEAL_PRONE = 0.45, 0.15  # per ten percent points above the usual discount
+DISCOUNT, DISCOUNT_OF_DEAL_PRONE = 0.55, 0.15
 USUAL_DISCOUNT = 20.0
-DEAL_PRONENESS = 0.5
+DEAL_PRONENESS = 0.4
 REQUIRED = -0.5  # per unit of log products required
 
 # What everybody thinks of a type, and what the young, parents and seniors add to that.

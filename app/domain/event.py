@@ -15,6 +15,11 @@ class EntryEvent:
     customer_id: str
     ts: int
 
+    @property
+    def event_id(self) -> UUID:
+        """The same for every copy of the event."""
+        return _digest("entry", self.customer_id, self.ts)
+
 
 @dataclass(frozen=True, slots=True)
 class FocusEvent:
@@ -41,12 +46,12 @@ class FocusEvent:
     @property
     def decision_id(self) -> UUID:
         """The same for every copy of the event, on every replica: it makes the decision unique."""
-        return UUID(bytes=blake2b(self._identity(), digest_size=16).digest())
-
-    def _identity(self) -> bytes:
         if self.event_id is not None:
-            return f"event{SEPARATOR}{self.event_id}".encode()
+            return _digest("event", self.event_id)
         if self.correlation_data is not None:
-            return f"correlation{SEPARATOR}".encode() + self.correlation_data
-        parts = ("focus", self.customer_id, self.ts, self.department.casefold(), self.x, self.y)
-        return SEPARATOR.join(map(str, parts)).encode()
+            return _digest("correlation", self.correlation_data.hex())
+        return _digest("focus", self.customer_id, self.ts, self.department.casefold(), self.x, self.y)
+
+
+def _digest(*parts: object) -> UUID:
+    return UUID(bytes=blake2b(SEPARATOR.join(map(str, parts)).encode(), digest_size=16).digest())

@@ -96,6 +96,8 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         account = unprivileged_account()
+        if self._directory.is_symlink() and not self._directory.exists():
+            self._directory.unlink()
         self._directory.mkdir(parents=True, exist_ok=True)
         if not can_reach(self._directory, account):
             _link_to_reachable(self._directory)

@@ -1,14 +1,14 @@
 -- name: read_contexts
--- $1 INT[]: ids that fit customer_info; $2 TEXT[]: the others. REAL as text: its shortest form, not its float8 image.
-SELECT c.customer_id::text AS customer_id, c.gender, c.age, c.mean_buy_price::text::float8 AS mean_buy_price,
-       c.total_coupons_used, c.mean_discount_received::text::float8 AS mean_discount_received,
+-- $1 INT[]: ids that fit customer_info; $2 TEXT[]: the others.
+SELECT c.customer_id::text AS customer_id, c.gender, c.age, c.mean_buy_price,
+       c.total_coupons_used, c.mean_discount_received,
        c.unique_products_bought, c.unique_products_bought_with_coupons, c.total_items_bought, f.fetched_at
 FROM customer_info c
 LEFT JOIN customer_fetch f USING (customer_id)
 WHERE c.customer_id = ANY ($1::int[])
 UNION ALL
-SELECT t.customer_id, t.gender, t.age, t.mean_buy_price::text::float8, t.total_coupons_used,
-       t.mean_discount_received::text::float8, t.unique_products_bought, t.unique_products_bought_with_coupons,
+SELECT t.customer_id, t.gender, t.age, t.mean_buy_price, t.total_coupons_used,
+       t.mean_discount_received, t.unique_products_bought, t.unique_products_bought_with_coupons,
        t.total_items_bought, t.fetched_at
 FROM customer_info_text t
 WHERE t.customer_id = ANY ($2::text[]);
@@ -42,12 +42,12 @@ SET gender = excluded.gender, age = excluded.age, mean_buy_price = excluded.mean
     total_items_bought = excluded.total_items_bought, fetched_at = excluded.fetched_at;
 
 -- name: read_products
-SELECT product_id, name, category, sizes, vendor, description, buy_price::text::float8 AS buy_price, department
+SELECT product_id, name, category, sizes, vendor, description, buy_price, department
 FROM product_info;
 
 -- name: read_coupons
 SELECT c.coupon_id, c.coupon_type, c.department, c.discount, c.how_many_products_required, c.start_date, c.end_date,
-       c.product_mean_price::text::float8 AS product_mean_price, c.products_available,
+       c.product_mean_price, c.products_available,
        coalesce(p.product_ids, '{}') AS product_ids
 FROM coupon_info c
 LEFT JOIN (

@@ -8,10 +8,14 @@ log = structlog.get_logger(__name__)
 
 
 class Health:
-    """The parts that the service needs, each with what is wrong with it (None: nothing)."""
+    """The parts that the service needs, each with what is wrong with it (None: nothing).
+
+    `crashed` names background work that has ended and should not have: only a restart helps.
+    """
 
     def __init__(self, parts: Mapping[str, str | None]) -> None:
         self._problems = dict(parts)
+        self.crashed: list[str] = []
 
     @property
     def problems(self) -> Mapping[str, str]:

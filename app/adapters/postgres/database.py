@@ -41,9 +41,16 @@ class Database:
     @asynccontextmanager
     async def own_connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         """A connection beside the pool, for as long as the block. Raises DatabaseUnavailable, from the block too."""
-        with database_errors("watching the database"):
-            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS)
-            try:
-                yield connection
-            finally:
-                connection.terminate()
+        async with connected(self._url) as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection without a pool. Raises DatabaseUnavailable, from the block too."""
+    with database_errors("asking the database"):
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS)
+        try:
+            yield connection
+        finally:
+            connection.terminate()

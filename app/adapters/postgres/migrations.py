@@ -72,13 +72,10 @@ async def downgrade(database_url: str, revision: str) -> list[str]:
 def run_file(file_name: str) -> None:
     """Run all statements of a file in `versions`; for the revisions. A prepared statement would hold only one."""
     from alembic import op
-    from sqlalchemy import AdaptedConnection
+    from sqlalchemy.util import await_
 
-    statements = (MIGRATIONS / "versions" / file_name).read_text()
-    connection = op.get_bind().connection.dbapi_connection
-    if not isinstance(connection, AdaptedConnection):
-        raise TypeError(f"a revision needs an asyncpg connection, not {connection!r}")
-    connection.run_async(lambda driver: driver.execute(statements))
+    connection: asyncpg.Connection = op.get_bind().connection.driver_connection
+    await_(connection.execute((MIGRATIONS / "versions" / file_name).read_text(encoding="utf-8")))
 
 
 async def _migrate(database_url: str, revision: str, move: "Callable[[Config, str], None]") -> list[str]:

@@ -1,0 +1,105 @@
+"""A folder of the four documented CSV files, and what the service makes of it without a database."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from app.adapters.csv_rows import BadRow, TableFile, read_file
+from app.adapters.rows import context_from_row, coupon_from_row, product_from_row, shift_dates
+from app.adapters.tables import TABLES, Row, Table
+from app.domain.coupon import Coupon, Product
+from app.domain.customer import CustomerContext
+from app.domain.department import DepartmentNames
+from app.errors import DatasetRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The four files of a folder."""
+
+    products: TableFile
+    coupons: TableFile
+    links: TableFile
+    customers: TableFile
+
+    @property
+    def files(self) -> tuple[TableFile, TableFile, TableFile, TableFile]:
+        """In the order of loading: what is referred to comes first."""
+        return self.products, self.coupons, self.links, self.customers
+
+    @property
+    def bad_rows(self) -> tuple[BadRow, ...]:
+        """Of all files."""
+        return tuple(bad_row for file in self.files for bad_row in file.bad_rows)
+
+
+def read_folder(folder: Path) -> Dataset:
+    """Read all four files. Raises DatasetRefused, naming every file and column that is missing."""
+    problems: list[str] = []
+    files: list[TableFile] = []
+    for table in TABLES:
+        try:
+            files.append(read_file(_path_of(folder, table), table))
+        except DatasetRefused as error:
+            problems.append(str(error))
+    if problems:
+        raise DatasetRefused("\n".join(problems))
+    return Dataset(*files)
+
+
+def orphans(
+    dataset: Dataset, coupon_ids: Collection[object] = (), product_ids: Collection[object] = ()
+) -> tuple[BadRow, ...]:
+    """The links to a coupon or a product that is neither in the files nor among the ids, which a database may know."""
+    known = {
+        "coupon_id": _ids(dataset.coupons).union(coupon_ids),
+        "product_id": _ids(dataset.products).union(product_ids),
+    }
+    found: list[BadRow] = []
+    for row, line in zip(dataset.links.rows, dataset.links.lines, strict=True):
+        missing = [name for name, ids in known.items() if row[name] not in ids]
+        if missing:
+            rule = "must name a row that is in the other files or in the database"
+            found.append(BadRow(dataset.links.file, line, missing[0], str(row[missing[0]]), rule))
+    return tuple(found)
+
+
+def with_shifted_dates(dataset: Dataset, today: date) -> tuple[Dataset, int]:
+    """The dataset with coupons re-dated, if all have expired before `today`, and by how many years they moved."""
+    shifted = shift_dates(dataset.coupons.rows, today)
+    return replace(dataset, coupons=replace(dataset.coupons, rows=tuple(shifted.rows))), shifted.years
+
+
+def catalogue_coupons(dataset: Dataset, departments: DepartmentNames) -> list[Coupon]:
+    """The coupons with their products, both in the order of their ids; orphans are left out."""
+    products = {row["product_id"]: product_from_row(row) for row in dataset.products.rows}
+    products_of: dict[object, list[Product]] = {coupon_id: [] for coupon_id in _ids(dataset.coupons)}
+    for row in _sorted(dataset.links.rows, "product_id"):
+        if row["coupon_id"] in products_of and row["product_id"] in products:
+            products_of[row["coupon_id"]].append(products[row["product_id"]])
+    return [
+        coupon_from_row(row, tuple(products_of[row["coupon_id"]]), departments)
+        for row in _sorted(dataset.coupons.rows, "coupon_id")
+    ]
+
+
+def customer_contexts(dataset: Dataset, defaults: CustomerContext) -> dict[str, CustomerContext]:
+    """The customers by id; an empty field takes the value of `defaults`."""
+    return {str(row["customer_id"]): context_from_row(row, defaults) for row in dataset.customers.rows}
+
+
+def _path_of(folder: Path, table: Table) -> Path:
+    paths = [path for name in table.file_names if (path := folder / name).is_file()]
+    if len(paths) == 1:
+        return paths[0]
+    names = " or ".join(table.file_names)
+    raise DatasetRefused(f"{folder} must have one file {names}{', not both' if paths else ''}")
+
+
+def _ids(file: TableFile) -> set[object]:
+    return {row[file.table.key[0]] for row in file.rows}
+
+
+def _sorted(rows: Sequence[Row], column: str) -> list[Row]:
+    return sorted(rows, key=lambda row: int(str(row[column])))

@@ -1,0 +1,191 @@
+"""The model in the process: a scikit-learn classifier from a skops file with its card.
+
+Nothing here imports scikit-learn before a model is loaded: that takes two seconds, and others need no model.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tokenize import TokenError
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+
+from app.domain.customer import CustomerContext
+from app.domain.eligibility import Screening
+from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, customer_matrix, encode
+from app.domain.model_card import ModelCard, card_from_json
+from app.errors import ModelRefused
+from app.ports import Scores
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+    from sklearn.pipeline import Pipeline
+
+SCORER = "in_process"
+MODEL_FILE, CARD_FILE = "model.skops", "card.json"
+
+# Beside what skops trusts by itself. Trees are not among them: their nodes are read without a check of bounds, so that
+# a crafted file could crash the process.
+ALLOWED_TYPES = ("sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration")
+
+# What skops, numpy and scikit-learn raise for a file that is damaged or made up; its refused types are a TypeError.
+UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+Predict = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class SklearnScorer:
+    """Scores with a model in memory. `predict` takes encoded rows, shape (n, F), to probabilities, shape (n,)."""
+
+    card: ModelCard
+    predict: Predict
+
+    @property
+    def threshold(self) -> float:
+        """Below this probability of redemption the card advises to offer nothing."""
+        return self.card.threshold
+
+    @property
+    def version(self) -> str:
+        """The model's version, as decisions name it."""
+        return self.card.version
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        """Score the candidates of screening i for customer i, at once: the work is too short to leave the loop."""
+        known = customer_matrix(customers)
+        return [
+            Scores(self._probabilities(known[index : index + 1], screening.features), SCORER, self.version)
+            for index, screening in enumerate(screenings)
+        ]
+
+    def _probabilities(self, customer: Floats, coupons: Floats) -> Floats:
+        return self.predict(encode(customer, coupons)) if len(coupons) else np.empty(0)
+
+
+def load_model(folder: Path) -> SklearnScorer:
+    """The scorer made of `model.skops` and `card.json` in the folder.
+
+    Raises ModelRefused for files that are missing, damaged, not those of the card, hostile, or made for other features
+    than this version encodes.
+    """
+    card = _read_card(folder / CARD_FILE)
+    data = _read(folder / MODEL_FILE)
+    if sha256(data).hexdigest() != card.model_sha256:
+        raise ModelRefused(f"{folder / MODEL_FILE} is not the file that its card describes: its sha256 differs")
+    model = _build(data, folder / MODEL_FILE)
+    try:
+        predict = folded(model) or probabilities_of(model)
+        probe = predict(np.zeros((1, len(FEATURE_NAMES))))
+    except UNREADABLE as error:
+        raise ModelRefused(f"{folder / MODEL_FILE} cannot score: {error}") from error
+    if probe.shape != (1,) or not 0 <= probe[0] <= 1:
+        raise ModelRefused(f"{folder / MODEL_FILE} gives no probability")
+    return SklearnScorer(card, predict)
+
+
+def probabilities_of(model: "ClassifierMixin") -> Predict:
+    """Asks the model itself for the probability of its second class, which is redemption."""
+    return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], dtype=np.float64)
+
+
+def folded(model: "ClassifierMixin") -> Predict | None:
+    """The same numbers from one product with a vector, where the model is linear; None where it is not.
+
+    Linear are a Pipeline of StandardScaler and LogisticRegression, and its calibration by one sigmoid.
+    """
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    if not isinstance(model, CalibratedClassifierCV):
+        line = _line(model)
+        return None if line is None else _logistic(*line)
+    part, *others = model.calibrated_classifiers_
+    if others or part.method != "sigmoid" or not isinstance(part.estimator, FrozenEstimator):
+        return None
+    line = _line(part.estimator.estimator)
+    if line is None:
+        return None
+    sigmoid = part.calibrators[0]
+    return _logistic(-sigmoid.a_ * line[0], -(sigmoid.a_ * line[1] + sigmoid.b_))
+
+
+def _line(model: "Pipeline") -> tuple[Floats, float] | None:
+    """Weights, shape (F,), and intercept of the log odds, on rows that are not scaled."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if not isinstance(model, Pipeline):
+        return None
+    match [step for _, step in model.steps]:
+        case [StandardScaler(with_mean=True, with_std=True) as scaler, LogisticRegression() as logistic]:
+            weights = logistic.coef_[0] / scaler.scale_
+            return weights, float(logistic.intercept_[0] - weights @ scaler.mean_)
+    return None
+
+
+def _logistic(weights: Floats, intercept: float) -> Predict:
+    return lambda rows: np.asarray(0.5 + 0.5 * np.tanh((rows @ weights + intercept) / 2))
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        card = card_from_json(_read(path).decode())
+    except ValueError as error:
+        raise ModelRefused(f"{path} is no model card: {error}") from error
+    if card.encoding_version != ENCODING_VERSION:
+        raise ModelRefused(
+            f"{card.version} was made for encoding {card.encoding_version} of the features, this is {ENCODING_VERSION}"
+        )
+    if card.features != FEATURE_NAMES:
+        missing, unknown = set(FEATURE_NAMES) - set(card.features), set(card.features) - set(FEATURE_NAMES)
+        names = ", ".join(sorted(missing | unknown)) or "their order"
+        raise ModelRefused(f"{card.version} was made for other features than this version encodes: {names}")
+    return card
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelRefused(f"cannot read {path}: {error.strerror}") from error
+
+
+def _build(data: bytes, path: Path) -> "ClassifierMixin":
+    """Everything is checked before anything of the file is built."""
+    from skops.io import get_untrusted_types, loads
+
+    try:
+        if hostile := sorted(set(get_untrusted_types(data=data)) - set(ALLOWED_TYPES)):
+            raise ModelRefused(f"{path} holds types that a model needs not: {', '.join(hostile)}")
+        model = loads(data, trusted=list(ALLOWED_TYPES))
+    except UNREADABLE as error:
+        raise ModelRefused(f"{path} is damaged or no model: {error}") from error
+    if not hasattr(model, "predict_proba") or list(getattr(model, "classes_", [])) != [0, 1]:
+        raise ModelRefused(f"{path} holds no classifier of redeemed or not")
+    if getattr(model, "n_features_in_", None) != len(FEATURE_NAMES):
+        raise ModelRefused(f"{path} was fitted on {getattr(model, 'n_features_in_', 'no')} features")
+    return model

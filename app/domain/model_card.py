@@ -1,0 +1,106 @@
+"""What is known of a model: where it comes from, what it was measured at, and what it may be used with."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DataWindow:
+    """Coupons handed out from `first_day` to `last_day`, both included: how many, and how many were redeemed."""
+
+    rows: int
+    positives: int
+    first_day: date
+    last_day: date
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The passport of a model artefact; made by training, checked at load.
+
+    `data_sha256` is of the history that the model was trained on, `model_sha256` of the artefact's bytes. `fit`,
+    `calibration` and `validation` follow each other in time; `metrics` and those of the `popularity` baseline were
+    measured on the last. `threshold` is a probability.
+    """
+
+    name: str
+    version: str
+    created_at: datetime
+    features: tuple[str, ...]
+    encoding_version: int
+    data_sha256: str
+    seed: int
+    fit: DataWindow
+    calibration: DataWindow
+    validation: DataWindow
+    is_calibrated: bool
+    metrics: Mapping[str, float]
+    popularity: Mapping[str, float]
+    threshold: float
+    threshold_reason: str
+    libraries: Mapping[str, str]
+    model_sha256: str
+
+
+def card_to_json(card: ModelCard) -> str:
+    """The card as JSON text; times and days in ISO 8601. Raises ValueError for a metric that is no number."""
+    return json.dumps(asdict(card), indent=2, allow_nan=False, default=_iso) + "\n"
+
+
+def card_from_json(text: str) -> ModelCard:
+    """The card that `card_to_json` wrote. Raises ValueError saying what is wrong with the text."""
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise ValueError("the card is no JSON object")
+    try:
+        return ModelCard(
+            name=str(fields["name"]),
+            version=str(fields["version"]),
+            created_at=datetime.fromisoformat(fields["created_at"]),
+            features=tuple(map(str, fields["features"])),
+            encoding_version=int(fields["encoding_version"]),
+            data_sha256=str(fields["data_sha256"]),
+            seed=int(fields["seed"]),
+            fit=_window(fields["fit"]),
+            calibration=_window(fields["calibration"]),
+            validation=_window(fields["validation"]),
+            is_calibrated=bool(fields["is_calibrated"]),
+            metrics=_figures(fields["metrics"]),
+            popularity=_figures(fields["popularity"]),
+            threshold=_probability(fields["threshold"]),
+            threshold_reason=str(fields["threshold_reason"]),
+            libraries={str(name): str(version) for name, version in fields["libraries"].items()},
+            model_sha256=str(fields["model_sha256"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"the card says nothing of {error}") from error
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"the card has a field of another kind: {error}") from error
+
+
+def _window(fields: Mapping[str, object]) -> DataWindow:
+    rows, positives = fields["rows"], fields["positives"]
+    if not isinstance(rows, int) or not isinstance(positives, int):
+        raise TypeError("rows and positives are whole numbers")
+    first_day, last_day = (date.fromisoformat(str(fields[name])) for name in ("first_day", "last_day"))
+    return DataWindow(rows, positives, first_day, last_day)
+
+
+def _figures(fields: Mapping[str, float]) -> Mapping[str, float]:
+    return {str(name): float(value) for name, value in fields.items()}
+
+
+def _probability(value: float) -> float:
+    probability = float(value)
+    if not math.isfinite(probability) or not 0 <= probability <= 1:
+        raise ValueError(f"the threshold {probability} is no probability")
+    return probability
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,297 @@
+"""The composition root: builds everything, starts it, and stops it in order. Only the command line imports it.
+
+`app` is made when it is asked for (`uvicorn app.main:app`), not when the module is imported.
+"""
+
+import asyncio
+import sys
+from asyncio import Task
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import stamina
+import structlog
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from app import __version__
+from app.adapters.breaker import Breaker
+from app.adapters.central import HttpCentral
+from app.adapters.csv_files import catalogue_coupons, customer_contexts, read_folder
+from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
+from app.adapters.mqtt import BrokerAccess, MqttLink, tls_context
+from app.adapters.postgres.cache import PostgresCache
+from app.adapters.postgres.catalogue import PostgresCatalogue
+from app.adapters.postgres.database import Database
+from app.adapters.postgres.decisions import PostgresDecisionLog
+from app.adapters.rows import shift_dates
+from app.adapters.scorer_http import FallbackScorer, HttpScorer
+from app.adapters.scorer_sklearn import SklearnScorer, load_model
+from app.domain.department import DepartmentNames
+from app.errors import ConfigurationError, DatabaseUnavailable
+from app.events import ResultEncoder
+from app.handlers import DecisionTerms, Services
+from app.ports import CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
+from app.settings import EXIT_CODE, Settings
+from app.transport import problem
+from app.transport.asyncapi import ChannelNames
+from app.transport.consumer import EntryConsumer, FocusConsumer
+from app.transport.health import Health
+from app.transport.http import docs, health, mock, score
+from app.transport.http.openapi import Application
+from app.transport.http.running import Running
+from app.transport.metrics import Metrics
+from app.transport.outbox import Outbox, Topics
+from app.utils.log_config import configure_logging
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 8.0
+MAX_CONNECTIONS = 64
+DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
+
+Storage = tuple[ContextCache, DecisionLog, CatalogueHolder]
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name == "app":
+        return create_app(settings_or_exit())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def settings_or_exit() -> Settings:
+    """Read the environment; on what is missing or wrong, say all of it and exit with code 78."""
+    try:
+        return Settings.from_environment()
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_CODE) from None
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application with its routes. What it works with is opened when it starts."""
+    app = Application(
+        title="Recommendation service",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=partial(_lifespan, settings),
+    )
+    problem.install(app)
+    app.include_router(health.router)
+    if settings.has_mock_endpoints:
+        app.include_router(mock.router)
+    app.include_router(score.router)
+    app.include_router(docs.docs_router(_channels(settings)))
+    app.mount(docs.ASSETS, StaticFiles(directory=docs.STATIC))
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
+    configure_logging(settings.log_level, settings.log_filename)
+    stamina.instrumentation.set_on_retry_hooks([])
+    async with AsyncExitStack() as stack:
+        app.state.running = await _start(stack, settings)
+        if settings.has_mock_endpoints:
+            log.warning("mock endpoints answer anyone who can reach them")
+        log.info("started", version=__version__)
+        yield
+        log.info("stopping")
+    log.info("stopped")
+
+
+async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
+    status, metrics = Health({}), Metrics()
+    names = DepartmentNames.with_aliases(settings.department_aliases)
+    client = await stack.enter_async_context(
+        httpx.AsyncClient(limits=httpx.Limits(max_connections=MAX_CONNECTIONS), timeout=None)  # noqa: S113 - deadlines are the callers'
+    )
+    model = await asyncio.to_thread(load_model, settings.model_dir)
+    cache, decision_log, catalogue = await _build_storage(stack, settings, names, status)
+    services = Services(
+        cache=cache,
+        central=_build_central(settings, client),
+        catalogue=catalogue,
+        scorer=_build_scorer(settings, client, model),
+        log=decision_log,
+        encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
+        terms=_build_terms(settings, model),
+        clock=partial(datetime.now, UTC),
+    )
+    outbox = await _start_messaging(stack, settings, services, names, status, metrics)
+    return Running(services, model, outbox, names, status, metrics)
+
+
+async def _build_storage(stack: AsyncExitStack, settings: Settings, names: DepartmentNames, status: Health) -> Storage:
+    if settings.testing_no_postgres:
+        return await asyncio.to_thread(_memory_storage, settings, names)
+    database = await stack.enter_async_context(Database.open(settings.postgres_url, settings.db_pool_size))
+    reports = [status.reporter(part) for part in ("database", "migrations", "catalogue")]
+    for report in reports:
+        report("not asked yet")
+    catalogue = PostgresCatalogue(database, names, *reports)
+    _spawn(stack, status, "catalogue", catalogue.run())
+    return PostgresCache(database, settings.unknown_customer), PostgresDecisionLog(database), catalogue
+
+
+def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
+    dataset = read_folder(settings.data_dir)
+    shifted = shift_dates(dataset.coupons.rows, datetime.now(ZoneInfo(settings.store_timezone)).date())
+    if shifted.years:
+        log.warning("coupons have all expired: moved for testing without a database", years=shifted.years)
+        dataset = replace(dataset, coupons=replace(dataset.coupons, rows=tuple(shifted.rows)))
+    contexts = customer_contexts(dataset, settings.unknown_customer)
+    return MemoryCache(contexts), MemoryDecisionLog(), MemoryCatalogue(catalogue_coupons(dataset, names))
+
+
+def _build_central(settings: Settings, client: httpx.AsyncClient) -> Central | None:
+    if settings.client_context_url is None:
+        return None
+    return HttpCentral(
+        client, settings.client_context_url, settings.client_context_timeout_seconds, settings.unknown_customer
+    )
+
+
+def _build_scorer(settings: Settings, client: httpx.AsyncClient, model: SklearnScorer) -> Scorer:
+    if settings.coupon_scorer_url is None or settings.testing_no_scoring_service:
+        return model
+    outside = HttpScorer(client, settings.coupon_scorer_url, settings.coupon_scorer_timeout_seconds, Breaker())
+    return FallbackScorer(outside, model)
+
+
+def _build_terms(settings: Settings, model: SklearnScorer) -> DecisionTerms:
+    threshold = settings.prediction_threshold
+    return DecisionTerms(
+        threshold=model.threshold if threshold is None else threshold,
+        deployment=f"default@{model.version}",
+        unknown_customer=settings.unknown_customer,
+        time_zone=ZoneInfo(settings.store_timezone),
+        context_ttl=timedelta(seconds=settings.client_context_ttl_seconds),
+        max_event_age_seconds=settings.max_event_age_seconds,
+        publishes_empty=settings.publish_empty_prediction,
+    )
+
+
+async def _start_messaging(
+    stack: AsyncExitStack,
+    settings: Settings,
+    services: Services,
+    names: DepartmentNames,
+    status: Health,
+    metrics: Metrics,
+) -> Outbox:
+    if settings.testing_no_mqtt:
+        return _start_outbox(stack, settings, services, MemoryBroker(), status, metrics)
+    focus, entry = _build_links(settings, status)
+    _spawn(stack, status, "broker link", focus.run())
+    _spawn(stack, status, "broker link for entry events", entry.run())
+    outbox = _start_outbox(stack, settings, services, focus, status, metrics)
+    consumers = [
+        _task(status, "focus consumer", FocusConsumer(services, focus, outbox, names, metrics).run()),
+        _task(status, "entry consumer", EntryConsumer(services, entry, outbox, metrics).run()),
+    ]
+    stack.push_async_callback(_drain, (focus, entry), consumers, outbox)
+    return outbox
+
+
+def _start_outbox(
+    stack: AsyncExitStack,
+    settings: Settings,
+    services: Services,
+    publisher: Publisher,
+    status: Health,
+    metrics: Metrics,
+) -> Outbox:
+    seconds = settings.message_expiry_seconds
+    expiry = timedelta(seconds=seconds) if seconds else None
+    topics = Topics(settings.coupon_prediction_topic_name, settings.dead_letter_topic, expiry)
+    outbox = Outbox(services, publisher, topics, metrics)
+    _spawn(stack, status, "outbox", outbox.run())
+    _spawn(stack, status, "sweeper", outbox.sweep())
+    return outbox
+
+
+def _build_links(settings: Settings, status: Health) -> tuple[MqttLink, MqttLink]:
+    """One link for focus events and results, one for entry events: acknowledgements leave in the order of receipt, and
+    a customer must not wait because the central is slow about another.
+    """
+    access = BrokerAccess(
+        brokers=settings.brokers,
+        client_id=settings.client_id,
+        protocol=settings.mqtt_protocol_version,
+        username=settings.mqtt_username,
+        password=settings.mqtt_password.get_secret_value() if settings.mqtt_password else None,
+        tls=_build_tls(settings),
+        keepalive_seconds=settings.mqtt_keepalive_seconds,
+        receive_maximum=settings.mqtt_receive_maximum,
+    )
+    links = []
+    for part, client_id, topic, status_topic in (
+        ("broker", settings.client_id, settings.focus_event_topic_name, settings.status_topic),
+        ("broker_entry_events", f"{settings.client_id}-entry", settings.entry_event_topic_name, None),
+    ):
+        report = status.reporter(part)
+        report("not connected yet")
+        topics = [f"$share/{settings.mqtt_shared_group}/{topic}" if settings.mqtt_shared_group else topic]
+        links.append(MqttLink(replace(access, client_id=client_id), topics, report, status_topic))
+    return links[0], links[1]
+
+
+def _build_tls(settings: Settings) -> Any:
+    if settings.mqtt_broker_cert_file is None:
+        return None
+    return tls_context(settings.mqtt_broker_cert_file, settings.mqtt_client_cert_file, settings.mqtt_client_key_file)
+
+
+async def _drain(inboxes: Sequence[Inbox], consumers: Sequence[Task[None]], outbox: Outbox) -> None:
+    """Take nothing more, finish what has been taken; what cannot be finished in time comes again."""
+    for inbox in inboxes:
+        inbox.close_inbox()
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await asyncio.gather(*consumers)
+            await outbox.drain()
+    except (TimeoutError, DatabaseUnavailable) as error:
+        log.warning("stopped with events in work: they come again", problem=repr(error))
+
+
+def _spawn(stack: AsyncExitStack, status: Health, name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Run in the background until the stack is closed."""
+    stack.push_async_callback(_cancel, _task(status, name, work))
+
+
+def _task(status: Health, name: str, work: Coroutine[Any, Any, None]) -> Task[None]:
+    def ended(task: Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("background work has crashed", work=name, exc_info=task.exception())
+            status.crashed.append(name)
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task
+
+
+async def _cancel(task: Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait((task,))
+
+
+def _channels(settings: Settings) -> ChannelNames:
+    if settings.testing_no_mqtt:
+        return ChannelNames()
+    return ChannelNames(
+        entry=settings.entry_event_topic_name,
+        focus=settings.focus_event_topic_name,
+        prediction=settings.coupon_prediction_topic_name,
+        dead_letter=settings.dead_letter_topic,
+        status=settings.status_topic,
+    )

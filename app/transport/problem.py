@@ -1,0 +1,65 @@
+"""Errors as application/problem+json (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.errors import EventRefused, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "2"
+
+
+def problem(
+    status: int, detail: str, errors: Sequence[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer that says what went wrong; `errors` name the fields to blame."""
+    title = HTTPStatus(status).phrase
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if errors:
+        body["errors"] = errors
+    return Response(orjson.dumps(body), status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem."""
+    app.add_exception_handler(EventRefused, _event_refused)
+    app.add_exception_handler(RequestValidationError, _request_refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _event_refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, EventRefused):
+        raise error
+    errors = [{"field": one.field, "code": one.code, "detail": one.detail} for one in error.problems]
+    return problem(422, f"The event is refused ({error.code}): {error}", errors)
+
+
+async def _request_refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    errors = [
+        {"field": ".".join(map(str, one["loc"])), "code": one["type"], "detail": one["msg"]} for one in error.errors()
+    ]
+    return problem(422, "The request does not follow its schema.", errors)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return problem(503, f"Try again: {error}", headers={"retry-after": RETRY_AFTER_SECONDS})
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return problem(500, "The service has a fault; its log says more.")
