@@ -80,7 +80,11 @@ def test_a_context_sums_up_all_earlier_purchases_and_redemptions(history: Histor
 def test_nothing_of_the_day_itself_is_known(history: History) -> None:
     before, after = context(history, ANNA, "2025-04-01"), context(history, ANNA, "2025-04-02")
 
-    assert (before.total_items_bought, before.total_coupons_used, before.unique_products_bought_with_coupons) == (3, 0, 0)
+    assert (before.total_items_bought, before.total_coupons_used, before.unique_products_bought_with_coupons) == (
+        3,
+        0,
+        0,
+    )
     assert (after.total_items_bought, after.total_coupons_used, after.unique_products_bought_with_coupons) == (4, 1, 1)
     assert after.unique_products_bought == before.unique_products_bought
 
@@ -125,7 +129,9 @@ def _counted_one_by_one(history: History, customer: int, asked: np.datetime64) -
     bought = history.purchases
     lines = [row for row in range(len(bought.day)) if bought.customer[row] == customer and bought.day[row] < asked]
     issues = history.issues
-    uses = [row for row in range(len(issues.day)) if issues.customer[row] == customer and issues.redeemed_on[row] < asked]
+    uses = [
+        row for row in range(len(issues.day)) if issues.customer[row] == customer and issues.redeemed_on[row] < asked
+    ]
     items = sum(int(bought.quantity[row]) for row in lines)
     paid = sum(round(bought.price[row] * 100) * int(bought.quantity[row]) for row in lines)
     discounts = [history.coupons[issues.coupon[row]].discount for row in uses]

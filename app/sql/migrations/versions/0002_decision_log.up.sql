@@ -46,8 +46,10 @@ CREATE TABLE decision_other_days PARTITION OF decision DEFAULT;
 
 -- Give a day its own partition, taking over the rows that came early. Safe to call again, and from many replicas.
 -- The strongest lock comes first, on the parent, through which everybody goes: a weaker one to be raised later would
--- deadlock with a transaction that has read the log and then writes to it. It is held for milliseconds, waited for a
--- few seconds at most (the lock queue stops the service's inserts): on a timeout the next call tries again.
+-- deadlock with a transaction that has read the log and then writes to it. It is a lock on the table, because only that
+-- shows this session the partitions that others have made meanwhile (an advisory lock does not). It is held for
+-- milliseconds, and waited for a few seconds at most, since the queue behind it holds up the service's inserts: after a
+-- timeout the next call tries again.
 CREATE FUNCTION ensure_decision_partition(day DATE) RETURNS void LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
     partition_name TEXT := 'decision_' || to_char(day, 'YYYYMMDD');
@@ -55,11 +57,10 @@ BEGIN
     IF to_regclass(partition_name) IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('ensure_decision_partition'));
+    LOCK TABLE ONLY decision IN ACCESS EXCLUSIVE MODE;
     IF to_regclass(partition_name) IS NOT NULL THEN
         RETURN;
     END IF;
-    LOCK TABLE ONLY decision IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('CREATE TABLE %I (LIKE decision INCLUDING DEFAULTS)', partition_name);
     EXECUTE format('WITH early AS (DELETE FROM decision_other_days WHERE event_day = %L RETURNING *)
                     INSERT INTO %I SELECT * FROM early', day, partition_name);
