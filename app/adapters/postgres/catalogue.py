@@ -96,8 +96,9 @@ class PostgresCatalogue:
 
     async def _read(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Read all coupons, and take them into service. Rows that are no coupons are told in the log."""
-        products = await connection.fetch(self._sql["read_products"], timeout=READ_SECONDS)
-        coupons = await connection.fetch(self._sql["read_coupons"], timeout=READ_SECONDS)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            products = await connection.fetch(self._sql["read_products"], timeout=READ_SECONDS)
+            coupons = await connection.fetch(self._sql["read_coupons"], timeout=READ_SECONDS)
         catalogue = await asyncio.to_thread(self._build, products, coupons)
         if catalogue.version != self._current.version or not self._current.coupons:
             self._current = catalogue
