@@ -57,12 +57,16 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; default: PORT, else 8000.")] = None,
 ) -> None:
     """Run the service."""
+    import signal
+
     import uvicorn
 
     from app.main import create_app
     from app.settings import Settings
 
     settings = Settings.from_environment()
+    # uvicorn stops in order and then raises the signal once more, which would end the process as if it had been killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     uvicorn.run(
         create_app(settings),
         host=host,
@@ -346,7 +350,6 @@ async def _connected(
 
 def _waiting(work: Callable[[], Coroutine[Any, Any, Answer]], seconds: float) -> Answer:
     """Do it, and try again while the database does not answer, for so many seconds."""
-
     if not seconds:
         return asyncio.run(work())
 

@@ -32,6 +32,7 @@ MILLISECONDS_FROM = 10**11
 LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 EXACT_INTEGERS = 2**53
 NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+WRITABLE_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)  # within 64 bits
 
 
 def _customer_id(value: object) -> str:
@@ -292,8 +293,8 @@ class IdType(StrEnum):
     INTEGER = "int"
 
     def write(self, identifier: str) -> str | int:
-        """The id for the wire; one that is no whole number stays a string."""
-        if self is IdType.INTEGER and identifier.isdecimal() and identifier.isascii():
+        """The id for the wire; one that an integer could not tell apart from others ('007', 20 digits) stays a string."""
+        if self is IdType.INTEGER and WRITABLE_INTEGER.fullmatch(identifier):
             return int(identifier)
         return identifier
 

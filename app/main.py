@@ -23,14 +23,13 @@ from fastapi.staticfiles import StaticFiles
 from app import __version__
 from app.adapters.breaker import Breaker
 from app.adapters.central import HttpCentral
-from app.adapters.csv_files import catalogue_coupons, customer_contexts, read_folder
+from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
 from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
 from app.adapters.mqtt import BrokerAccess, MqttLink, tls_context
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.decisions import PostgresDecisionLog
-from app.adapters.rows import shift_dates
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
 from app.domain.department import DepartmentNames
@@ -143,11 +142,13 @@ async def _build_storage(stack: AsyncExitStack, settings: Settings, names: Depar
 
 
 def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
-    dataset = read_folder(settings.data_dir)
-    shifted = shift_dates(dataset.coupons.rows, datetime.now(ZoneInfo(settings.store_timezone)).date())
-    if shifted.years:
-        log.warning("coupons have all expired: moved for testing without a database", years=shifted.years)
-        dataset = replace(dataset, coupons=replace(dataset.coupons, rows=tuple(shifted.rows)))
+    today = datetime.now(ZoneInfo(settings.store_timezone)).date()
+    dataset, years = with_shifted_dates(read_folder(settings.data_dir), today)
+    if years:
+        log.warning("coupons have all expired: moved for testing without a database", years=years)
+    refused = (*dataset.bad_rows, *orphans(dataset))
+    if refused:
+        log.warning("rows refused: `python -m app load DIR --dry-run` names them", rows=len(refused))
     contexts = customer_contexts(dataset, settings.unknown_customer)
     return MemoryCache(contexts), MemoryDecisionLog(), MemoryCatalogue(catalogue_coupons(dataset, names))
 

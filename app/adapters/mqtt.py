@@ -98,7 +98,7 @@ class MqttLink:
             self._connection = connection
             self._on_state(None)
             try:
-                reason = await asyncio.shield(connection.lost)  # to cancel the future itself would be to lose it
+                reason = await asyncio.shield(connection.lost)  # cancelled itself, it would leave no goodbye to say
             finally:
                 self._connection = None
                 await connection.close()

@@ -21,7 +21,10 @@ class DepartmentNames:
         """The documented departments and aliases, and further aliases with what they stand for."""
         aliases = DOCUMENTED_ALIASES | dict(aliases)
         names = {name.casefold(): name for name in (*aliases.values(), *DOCUMENTED_DEPARTMENTS)}
-        return cls(names | {alias.strip().casefold(): names[name.casefold()] for alias, name in aliases.items()})
+        names |= {alias.strip().casefold(): names[name.casefold()] for alias, name in aliases.items()}
+        for _ in aliases:  # an alias of an alias
+            names = {key: names[name.casefold()] for key, name in names.items()}
+        return cls(names)
 
     def canonical(self, spelling: str) -> str:
         """The department's one name; a department that nobody has configured keeps its own spelling, trimmed."""

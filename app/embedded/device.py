@@ -1,6 +1,7 @@
 """A device at the door and in the departments: any MQTT client, for the first events of `run`."""
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -89,6 +90,7 @@ def connected_device(access: BrokerAccess, topics: Topics, watch: Watch) -> Iter
     """A device that hears results from now on. Raises BrokerUnavailable."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     client.username_pw_set(access.username, access.password)
+    client.on_socket_open = lambda _client, _userdata, opened: _send_at_once(opened)
     device = Device(client, topics, watch)
     try:
         if access.ca_file is not None:
@@ -103,6 +105,11 @@ def connected_device(access: BrokerAccess, topics: Topics, watch: Watch) -> Iter
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def _send_at_once(opened: Any) -> None:
+    # Else the focus event waits 40 ms for the broker's word that the entry event has come.
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _tls_context(access: BrokerAccess) -> ssl.SSLContext:

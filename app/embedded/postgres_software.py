@@ -38,9 +38,10 @@ class Software:
         with process:
             try:
                 output, _ = process.communicate(stdin, timeout=RUN_SECONDS)
-            except BaseException:
+            except subprocess.TimeoutExpired as error:
+                raise EmbeddedFailed(f"{program} did not end within {RUN_SECONDS:.0f} s") from error
+            finally:
                 process.kill()
-                raise
         if process.returncode != 0:
             raise EmbeddedFailed(f"{program} failed: {output.decode(errors='replace').strip()}")
 

@@ -93,7 +93,7 @@ class _Run:
         self._watch.check()
 
     def _load(self, url: str) -> None:
-        with self._screen.step(f"loading {self._plan.data_dir}, dates moved to this year"):
+        with self._screen.step(f"loading {self._plan.data_dir}"):
             self._plan.load(url, self._plan.data_dir)
 
     def _start_postgres(self, stamp: Path) -> str:

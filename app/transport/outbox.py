@@ -66,11 +66,19 @@ class _Sending:
 class Outbox:
     """Publishes outcomes, and tells the log which results the broker has."""
 
-    def __init__(self, services: Services, publisher: Publisher, topics: Topics, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        services: Services,
+        publisher: Publisher,
+        topics: Topics,
+        metrics: Metrics,
+        refused_again_seconds: float = REFUSED_AGAIN_SECONDS,
+    ) -> None:
         self._services = services
         self._publisher = publisher
         self._topics = topics
         self._metrics = metrics
+        self._refused_again_seconds = refused_again_seconds
         self._published: list[Decision] = []
         self._has_published = asyncio.Event()
         self._on_the_way = 0
@@ -119,9 +127,8 @@ class Outbox:
             case None:
                 sending.then()
             case PublishRefused() as error:
-                self._metrics.publish_failures.labels(error.topic).inc()
-                log.error("broker refuses message", topic=error.topic, reason=error.reason)
-                asyncio.get_running_loop().call_later(REFUSED_AGAIN_SECONDS, self._send_again, sending)
+                self._refused(error)
+                asyncio.get_running_loop().call_later(self._refused_again_seconds, self._send_again, sending)
             case BrokerUnavailable():
                 pass  # the event was not acknowledged: it comes again, or the sweeper sends its result
             case error:
@@ -151,22 +158,32 @@ class Outbox:
             await self._services.log.mark_published(batch)
             del self._published[: len(batch)]
 
-    async def sweep(self) -> None:
+    async def sweep(self, every_seconds: float = SWEEP_SECONDS) -> None:
         """Publish results that the broker never acknowledged and whose events did not come again, until cancelled."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(every_seconds)
             try:
                 await self.sweep_once()
-            except (DatabaseUnavailable, BrokerUnavailable, PublishRefused) as error:
+            except (DatabaseUnavailable, BrokerUnavailable) as error:
                 log.debug("sweep put off", problem=str(error))
 
     async def sweep_once(self) -> None:
-        """One sweep. Raises DatabaseUnavailable, BrokerUnavailable, PublishRefused."""
+        """One sweep; what the broker refuses waits for the next. Raises DatabaseUnavailable, BrokerUnavailable."""
+        published: list[Decision] = []
         async with self._services.log.unpublished(self._services.clock() - SWEEP_AGE, SWEEP_LIMIT) as decisions:
             results = await encode_again(self._services, decisions)
             for decision, result in zip(decisions, results, strict=True):
-                await self._publisher.publish(self._result(decision, result))
+                try:
+                    await self._publisher.publish(self._result(decision, result))
+                except PublishRefused as error:
+                    self._refused(error)
+                    continue
+                published.append(decision)
                 self._metrics.swept.inc()
-            await self._services.log.mark_published(decisions)
-        if decisions:
-            log.warning("published results that the broker never had", results=len(decisions))
+            await self._services.log.mark_published(published)
+        if published:
+            log.warning("published results that the broker never had", results=len(published))
+
+    def _refused(self, error: PublishRefused) -> None:
+        self._metrics.publish_failures.labels(error.topic).inc()
+        log.error("broker refuses message", topic=error.topic, reason=error.reason)

