@@ -108,7 +108,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
-    status, metrics = Health({}), Metrics()
+    status, metrics = Health({"model": None}), Metrics()  # without its model the service does not start
     names = DepartmentNames.with_aliases(settings.department_aliases)
     client = await stack.enter_async_context(
         httpx.AsyncClient(limits=httpx.Limits(max_connections=MAX_CONNECTIONS), timeout=None)  # noqa: S113 - deadlines are the callers'

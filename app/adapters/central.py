@@ -17,7 +17,7 @@ INT_MAX = 2**31 - 1
 
 Count = Annotated[int, Field(ge=0, le=INT_MAX)]
 Amount = Annotated[float, Field(ge=0, le=3.4e38, allow_inf_nan=False)]
-LooseGender = Annotated[Gender, BeforeValidator(lambda value: value if value in set(Gender) else Gender.UNKNOWN)]
+LooseGender = Annotated[Gender, BeforeValidator(lambda value: value if value in list(Gender) else Gender.UNKNOWN)]
 
 
 class CentralCustomer(BaseModel):
@@ -40,9 +40,14 @@ class HttpCentral:
     """Central at `GET {base_url}/get_context/{id}`; `defaults` fill what the answer leaves out."""
 
     def __init__(
-        self, client: httpx.AsyncClient, base_url: str, deadline_seconds: float, defaults: CustomerContext
+        self,
+        client: httpx.AsyncClient,
+        base_url: str,
+        deadline_seconds: float,
+        defaults: CustomerContext,
+        breaker: Breaker | None = None,
     ) -> None:
-        self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, Breaker())
+        self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, breaker or Breaker())
         self._base_url = base_url.rstrip("/")
         self._defaults = defaults
 

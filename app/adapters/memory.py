@@ -90,7 +90,7 @@ class MemoryDecisionLog:
 
     async def coupon_bodies(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
         """See DecisionLog."""
-        return {key: self._bodies[key] for key in hashes}
+        return {key: self._bodies[key] for key in hashes if key in self._bodies}
 
     async def mark_published(self, decisions: Collection[Decision]) -> None:
         """See DecisionLog."""
@@ -111,6 +111,7 @@ class MemoryBroker:
         self.published: deque[OutboundMessage] = deque(maxlen=MAX_MESSAGES)
         self.acknowledged: list[bytes] = []
         self._delivered: asyncio.Queue[InboundMessage | None] = asyncio.Queue()
+        self._is_closed = False
 
     def publish(self, message: OutboundMessage) -> Future[None]:
         """See Publisher."""
@@ -122,7 +123,9 @@ class MemoryBroker:
     def deliver(
         self, topic: str, payload: bytes, event_id: str | None = None, correlation_data: bytes | None = None
     ) -> None:
-        """Put a message into the inbox."""
+        """Put a message into the inbox; a closed one takes none."""
+        if self._is_closed:
+            return
 
         def acknowledge() -> None:
             self.acknowledged.append(payload)
@@ -133,6 +136,7 @@ class MemoryBroker:
 
     def close_inbox(self) -> None:
         """Hand out nothing after what has been delivered."""
+        self._is_closed = True
         self._delivered.put_nowait(None)
 
     async def receive(self, limit: int) -> Sequence[InboundMessage]:

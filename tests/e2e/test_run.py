@@ -45,16 +45,23 @@ class Newcomer:
 
     def processes(self) -> list[str]:
         """The command lines of what was started for this newcomer and still runs."""
-        return [line for line in _command_lines(self.mark) if line]
+        return list(_command_lines(self.mark, str(self.database)))
+
+    @property
+    def database(self) -> Path:
+        """As root it is not where it was asked for, but where PostgreSQL's account can reach it."""
+        return (self.folder / ".run" / "postgres").resolve()
 
 
-def _command_lines(mark: str) -> Iterator[str]:
+def _command_lines(*marks: str) -> Iterator[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in (process / "environ").read_bytes() or mark in (process / "cmdline").read_text():
-                yield (process / "cmdline").read_text().replace("\0", " ")
+            command = (process / "cmdline").read_text().replace("\0", " ")
+            told = command + (process / "environ").read_text(errors="replace")
         except OSError:
             continue
+        if any(mark in told for mark in marks):
+            yield command
 
 
 @pytest.fixture
@@ -64,9 +71,9 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     folder.mkdir()
     ours = {name for field in Settings.model_fields.values() for name in variable_names(field)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    yield Newcomer(folder, {**environment, "PYTHONPATH": str(PROJECT), "RUN_MARK": mark}, mark)
-    # As root the database is moved to where its account can reach it.
-    shutil.rmtree((folder / ".run" / "postgres").resolve(), ignore_errors=True)
+    newcomer = Newcomer(folder, {**environment, "PYTHONPATH": str(PROJECT), "RUN_MARK": mark}, mark)
+    yield newcomer
+    shutil.rmtree(newcomer.database, ignore_errors=True)
 
 
 def test_the_first_coupon_comes_back_and_a_second_run_keeps_its_data(newcomer: Newcomer) -> None:

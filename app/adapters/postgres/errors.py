@@ -35,4 +35,4 @@ def database_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except TRANSIENT as error:
-        raise DatabaseUnavailable(f"{doing}: {error or type(error).__name__}") from error
+        raise DatabaseUnavailable(f"{doing}: {str(error) or type(error).__name__}") from error
