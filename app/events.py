@@ -293,7 +293,7 @@ class IdType(StrEnum):
     INTEGER = "int"
 
     def write(self, identifier: str) -> str | int:
-        """The id for the wire; one that an integer could not tell apart from others ('007', 20 digits) stays a string."""
+        """The id for the wire; one that a 64-bit integer cannot tell apart ('007' from '7') stays a string."""
         if self is IdType.INTEGER and WRITABLE_INTEGER.fullmatch(identifier):
             return int(identifier)
         return identifier

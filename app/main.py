@@ -7,7 +7,7 @@ import asyncio
 import sys
 from asyncio import Task
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -52,6 +52,7 @@ from app.utils.log_config import configure_logging
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 8.0
+CANCEL_AGAIN_SECONDS = 1.0
 MAX_CONNECTIONS = 64
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
@@ -281,9 +282,9 @@ def _task(status: Health, name: str, work: Coroutine[Any, Any, None]) -> Task[No
 
 
 async def _cancel(task: Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await asyncio.wait((task,))
+    while not task.done():  # wait_for of Python 3.11, which libraries use, may swallow a cancellation
+        task.cancel()
+        await asyncio.wait((task,), timeout=CANCEL_AGAIN_SECONDS)
 
 
 def _channels(settings: Settings) -> ChannelNames:

@@ -4,6 +4,7 @@ The table in README.md and `.environment.variables.sh` are generated from the fi
 """
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ EXIT_CODE = 78  # EX_CONFIG of sysexits.h
 MISSING = "Cannot read {name} env variable. Please, make sure it is set before starting the service."
 PROJECT = Path(__file__).parent.parent
 BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
+LAST_PORT = 65535
+BROKER = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?", re.ASCII)
 
 
 def _variable(*names: str, default: Any, description: str, example: str = "") -> Any:
@@ -48,14 +51,30 @@ def _hosts(value: object) -> object:
     return [host.strip() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
 
 
+def _broker(text: str) -> tuple[str, int | None]:
+    """Host and port. Raises ValueError."""
+    match = BROKER.fullmatch(text)
+    if match is None or not 1 <= int(match["port"] or 1) <= LAST_PORT:
+        raise ValueError("must be host or host:port, comma-separated; an IPv6 address in brackets")
+    return match["host"].strip("[]"), int(match["port"]) if match["port"] else None
+
+
+def _service_port(value: object) -> object:
+    """Kubernetes sets POSTGRES_PORT=tcp://address:port where a service is named postgres."""
+    return value.rpartition(":")[2] if isinstance(value, str) and value.startswith("tcp://") else value
+
+
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)]
 Hosts = Annotated[list[str], NoDecode, BeforeValidator(_hosts)]
+Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 
 
 class Settings(BaseSettings):
     """One field for each variable, in the order of the documentation."""
 
-    model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", frozen=True, populate_by_name=False)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True, populate_by_name=False
+    )
 
     # Broker
     mqtt_host: Hosts = _variable(
@@ -64,7 +83,7 @@ class Settings(BaseSettings):
         description="Brokers, comma-separated, each `host[:port]`; tried in order, failed over.",
         example="127.0.0.1",
     )
-    mqtt_port: int | None = _variable(
+    mqtt_port: Port | None = _variable(
         "MQTT_PORT", default=None, description="Port of brokers named without one; 1883, or 8883 with TLS."
     )
     mqtt_username: str | None = _variable("MQTT_USERNAME", default=None, description="User name at the broker.")
@@ -210,7 +229,9 @@ class Settings(BaseSettings):
     db_host: str = _variable(
         "DB_HOST", "POSTGRES_HOST", default="", description="PostgreSQL host.", example="127.0.0.1"
     )
-    db_port: int = _variable("DB_PORT", "POSTGRES_PORT", default=5432, description="PostgreSQL port.")
+    db_port: Annotated[Port, BeforeValidator(_service_port)] = _variable(
+        "DB_PORT", "POSTGRES_PORT", default=5432, description="PostgreSQL port."
+    )
     db_name: str = _variable(
         "DB_NAME", "POSTGRES_DB", "POSTGRES_NAME", default="", description="Database.", example="recommendation"
     )
@@ -225,9 +246,7 @@ class Settings(BaseSettings):
     )
 
     # Process
-    port: Annotated[int, Field(ge=1, le=65535)] = _variable(
-        "PORT", default=8000, description="HTTP port of `python -m app serve`; 80 in the image."
-    )
+    port: Port = _variable("PORT", default=8000, description="HTTP port of `python -m app serve`; 80 in the image.")
     mock_endpoints: bool = _variable(
         "MOCK_ENDPOINTS", default=False, description="Offer `/mock_entry` and `/mock_focus` beside MQTT."
     )
@@ -256,6 +275,8 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if os.environ.get("LOG_FILENAME") == "":
+            values = {"LOG_FILENAME": "", **values}
         return {name: value for name, value in values.items() if value != "" or name == "LOG_FILENAME"}
 
     @field_validator("store_timezone")
@@ -276,9 +297,9 @@ class Settings(BaseSettings):
 
     @field_validator("mqtt_host")
     @classmethod
-    def _ports_are_numbers(cls, hosts: list[str]) -> list[str]:
-        if not all(port.isdecimal() for _, colon, port in (host.rpartition(":") for host in hosts) if colon):
-            raise ValueError("must be host or host:port, comma-separated")
+    def _can_be_addressed(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            _broker(host)
         return hosts
 
     @field_validator("default_customer")
@@ -317,8 +338,7 @@ class Settings(BaseSettings):
     def brokers(self) -> list[tuple[str, int]]:
         """Host and port of each broker, in the order to try them."""
         default = self.mqtt_port or (8883 if self.mqtt_broker_cert_file else 1883)
-        split = [host.rpartition(":") for host in self.mqtt_host]
-        return [(host, int(port)) if host else (port, default) for host, _, port in split]
+        return [(host, port or default) for host, port in map(_broker, self.mqtt_host)]
 
     @property
     def dead_letter_topic(self) -> str:
@@ -373,26 +393,31 @@ def customer_with(values: Mapping[str, str]) -> CustomerContext:
     for name, value in values.items():
         if name not in readers:
             raise ValueError(f"has no field {name!r}; there are: {', '.join(readers)}")
-        fields[name] = readers[name](value)
+        try:
+            fields[name] = readers[name](value)
+        except ValueError:
+            raise ValueError(f"has a value for {name!r} that cannot be used") from None
     return CustomerContext(customer_id="", **fields)
 
 
 def _whole_number(text: str) -> int:
     number = int(text)
     if number < 0:
-        raise ValueError("numbers must not be negative")
+        raise ValueError("must not be negative")
     return number
 
 
 def _amount(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
-        raise ValueError("numbers must not be negative")
+        raise ValueError("must not be negative")
     return number
 
 
 def _sentence(details: ErrorDetails) -> str:
-    name = str(details["loc"][0]).upper()
+    documented = str(details["loc"][0]).upper()
+    names = next(names for _, _, field in documented_variables() if documented in (names := variable_names(field)))
+    name = next((name for name in names if os.environ.get(name)), documented)
     return f"Cannot use {name} env variable: {details['msg'].removeprefix('Value error, ')}."
 
 

@@ -285,8 +285,9 @@ class _Connection:
             if self._status_topic is not None and self._accepted.done():
                 self._client.publish(self._status_topic, self._status("offline"), qos=1, retain=True)
             self._client.disconnect()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asyncio.to_thread(self._client.loop_stop)), CLOSE_SECONDS)
+        with suppress(TimeoutError):  # not wait_for: in Python 3.11 it swallows a cancellation that comes at its end
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
         if not self.lost.done():
             self._give_up("closed")
 

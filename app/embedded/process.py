@@ -54,6 +54,11 @@ class ChildProcess:
         """Whether the process has been started and is no longer there."""
         return self._process is not None and self._process.poll() is not None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The code the process has ended with; None before."""
+        return self._process.poll() if self._process is not None else None
+
     def check(self) -> None:
         """Raises EmbeddedFailed when the process has ended by itself."""
         if self._process is not None and self._process.poll() is not None:

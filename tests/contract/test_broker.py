@@ -1,0 +1,777 @@
+"""What every broker link does: the one in memory, and MqttLink on a real mosquitto; and what only MQTT can show."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from app.adapters.memory import MemoryBroker
+from app.adapters.mqtt import BrokerAccess, MqttLink
+from app.embedded.broker import EmbeddedBroker
+from app.embedded.ports import free_port
+from app.errors import BrokerUnavailable, PublishRefused
+from app.ports import InboundMessage, Inbox, OutboundMessage, Publisher
+
+PATIENCE_SECONDS = 10.0
+LIMIT = 100
+RESULT = OutboundMessage(
+    topic="",
+    payload=b'{"customer":{"id":"127"}}',
+    properties={"decision-id": "d-1", "event-id": "camera-7/42 \xfc", "deployment": "default@1"},
+    correlation_data=b"\x00\xff",
+    expiry=timedelta(hours=1),
+)
+
+
+# A device of the shop: a plain client
+
+
+@dataclass
+class Device:
+    """A paho client with its callbacks brought to the event loop."""
+
+    client: paho.Client
+    loop: asyncio.AbstractEventLoop
+    arrived: asyncio.Queue[paho.MQTTMessage] = field(default_factory=asyncio.Queue)
+    answers: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    def listen(self) -> None:
+        self.client.on_connect = lambda *_: self._hand_over(self.answers, "connected")
+        self.client.on_subscribe = lambda *_: self._hand_over(self.answers, "subscribed")
+        self.client.on_publish = lambda *_: self._hand_over(self.answers, "published")
+        self.client.on_message = lambda client, userdata, message: self._hand_over(self.arrived, message)
+
+    def _hand_over(self, queue: asyncio.Queue[Any], item: object) -> None:
+        self.loop.call_soon_threadsafe(queue.put_nowait, item)
+
+    async def hears(self, answer: str) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await self.answers.get() == answer
+
+    async def subscribe(self, topic: str) -> None:
+        self.client.subscribe(topic, qos=1)
+        await self.hears("subscribed")
+
+    async def publish(
+        self, topic: str, payload: bytes, event_id: str | None = None, correlation_data: bytes | None = None
+    ) -> None:
+        """Send at QoS 1, and wait for the broker's acknowledgement."""
+        properties = Properties(PacketTypes.PUBLISH)
+        if event_id is not None:
+            properties.UserProperty = [("colour", "red"), ("event-id", event_id)]
+        if correlation_data is not None:
+            properties.CorrelationData = correlation_data
+        self.client.publish(topic, payload, 1, properties=properties)
+        await self.hears("published")
+
+    async def next_message(self) -> paho.MQTTMessage:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.arrived.get()
+
+    async def next_status(self) -> dict[str, str]:
+        status: dict[str, str] = json.loads((await self.next_message()).payload)
+        return status
+
+
+@asynccontextmanager
+async def device(broker: EmbeddedBroker) -> AsyncIterator[Device]:
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    one = Device(client, asyncio.get_running_loop())
+    one.listen()
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    try:
+        await one.hears("connected")
+        yield one
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+# A line that can be cut
+
+
+@dataclass
+class Line:
+    """A TCP line to a broker. With a `refusal`, it hangs up on clients of MQTT 5, saying this."""
+
+    broker: EmbeddedBroker
+    refusal: bytes | None
+    port: int = 0
+    ends: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @property
+    def access(self) -> BrokerAccess:
+        return BrokerAccess([("127.0.0.1", self.port)], f"client of {self.port}")
+
+    def cut(self) -> None:
+        for end in self.ends:
+            end.transport.abort()
+        self.ends.clear()
+
+    async def connect(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        self.ends.append(to_client)
+        start = await from_client.readuntil(b"MQTT") + await from_client.readexactly(1)
+        if self.refusal is not None and start[-1] == MQTTProtocolVersion.MQTTv5:
+            to_client.write(self.refusal)
+            to_client.close()
+            return
+        from_broker, to_broker = await asyncio.open_connection(self.broker.host, self.broker.port)
+        self.ends.append(to_broker)
+        to_broker.write(start)
+        await asyncio.gather(pump(from_client, to_broker), pump(from_broker, to_client))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while chunk := await reader.read(65_536):
+            writer.write(chunk)
+    writer.close()
+
+
+@asynccontextmanager
+async def line_to(broker: EmbeddedBroker, refusal: bytes | None = None) -> AsyncIterator[Line]:
+    line = Line(broker, refusal)
+    async with await asyncio.start_server(line.connect, "127.0.0.1") as server:
+        line.port = server.sockets[0].getsockname()[1]
+        yield line
+
+
+async def read_packet(reader: asyncio.StreamReader) -> int:
+    """Read one short packet; its type."""
+    header = await reader.readexactly(2)
+    await reader.readexactly(header[1])
+    return header[0] >> 4
+
+
+# The link under test
+
+
+@dataclass
+class States:
+    """What the link has said of itself."""
+
+    said: list[str | None] = field(default_factory=list)
+    spoken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __call__(self, problem: str | None) -> None:
+        self.said.append(problem)
+        self.spoken.set()
+
+    async def until(self, is_true: Callable[[Sequence[str | None]], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not is_true(self.said):
+                self.spoken.clear()
+                await self.spoken.wait()
+
+    async def until_up(self) -> None:
+        await self.until(lambda said: said[-1:] == [None])
+
+    async def until_down(self) -> None:
+        await self.until(lambda said: said[-1:] not in ([], [None]))
+
+
+@asynccontextmanager
+async def linked(
+    access: BrokerAccess, *topics: str, status_topic: str | None = None, states: States | None = None
+) -> AsyncIterator[MqttLink]:
+    """A link that is up, with a broker, until the end of the block."""
+    states = states or States()
+    link = MqttLink(access, topics, states, status_topic)
+    running = asyncio.create_task(link.run())
+    try:
+        await states.until_up()
+        yield link
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def received(inbox: Inbox, count: int, limit: int = LIMIT) -> list[InboundMessage]:
+    """The next messages."""
+    messages: list[InboundMessage] = []
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(messages) < count:
+            batch = await inbox.receive(limit)
+            assert 1 <= len(batch) <= limit
+            messages += batch
+    return messages
+
+
+def payloads(messages: Sequence[InboundMessage]) -> list[bytes]:
+    return [message.payload for message in messages]
+
+
+async def done(future: asyncio.Future[None]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await future
+
+
+@pytest.fixture(scope="module")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("mosquitto"), free_port())
+    assert broker.kind == "mosquitto"
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_mosquitto(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """A broker to be stopped by the test."""
+    broker = EmbeddedBroker(tmp_path, free_port())
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"shop/{uuid4()}"
+
+
+def access_to(broker: EmbeddedBroker, client_id: str | None = None) -> BrokerAccess:
+    return BrokerAccess([(broker.host, broker.port)], client_id or str(uuid4()))
+
+
+# What every broker link does
+
+
+class Shop(Protocol):
+    """A link, a device that sends to it, and what the link has published."""
+
+    inbox: Inbox
+    publisher: Publisher
+
+    async def send(self, payload: bytes, event_id: str | None = None, correlation_data: bytes | None = None) -> None:
+        """Deliver to the topic that the link has subscribed to."""
+        ...
+
+    async def next_result(self) -> bytes:
+        """The payload that was published next."""
+        ...
+
+
+class MemoryShop:
+    def __init__(self) -> None:
+        self._broker = MemoryBroker()
+        self.inbox: Inbox = self._broker
+        self.publisher: Publisher = self._broker
+
+    async def send(self, payload: bytes, event_id: str | None = None, correlation_data: bytes | None = None) -> None:
+        self._broker.deliver("shop/focus", payload, event_id, correlation_data)
+
+    async def next_result(self) -> bytes:
+        return self._broker.published.popleft().payload
+
+
+@dataclass
+class MqttShop:
+    inbox: Inbox
+    publisher: Publisher
+    device: Device
+    topic: str
+
+    async def send(self, payload: bytes, event_id: str | None = None, correlation_data: bytes | None = None) -> None:
+        await self.device.publish(f"{self.topic}/focus", payload, event_id, correlation_data)
+
+    async def next_result(self) -> bytes:
+        return bytes((await self.device.next_message()).payload)
+
+
+@pytest.fixture
+def memory_shop() -> MemoryShop:
+    return MemoryShop()
+
+
+@pytest.fixture
+async def mqtt_shop(mosquitto: EmbeddedBroker, topic: str) -> AsyncIterator[MqttShop]:
+    async with linked(access_to(mosquitto), f"{topic}/focus") as link, device(mosquitto) as one:
+        await one.subscribe(f"{topic}/prediction")
+        yield MqttShop(link, link, one, topic)
+
+
+@pytest.fixture(params=["memory_shop", "mqtt_shop"])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    chosen: Shop = request.getfixturevalue(request.param)
+    return chosen
+
+
+async def test_messages_arrive_in_order_with_the_senders_names_for_them(shop: Shop) -> None:
+    await shop.send(b"\x00 any \xff bytes")
+    await shop.send(b"", event_id="camera-7/42 ü", correlation_data=b"\x00\xff")
+
+    first, second = await received(shop.inbox, 2)
+
+    assert (first.payload, first.event_id, first.correlation_data) == (b"\x00 any \xff bytes", None, None)
+    assert (second.payload, second.event_id, second.correlation_data) == (b"", "camera-7/42 ü", b"\x00\xff")
+    assert first.topic == second.topic
+    assert first.topic.endswith("/focus")
+
+
+async def test_who_waits_is_woken_by_the_next_message(shop: Shop) -> None:
+    waiting = asyncio.create_task(received(shop.inbox, 1))
+
+    await shop.send(b"at last")
+
+    assert payloads(await waiting) == [b"at last"]
+
+
+async def test_hands_out_no_more_than_asked_for(shop: Shop) -> None:
+    for number in range(7):
+        await shop.send(b"%d" % number)
+
+    assert payloads(await received(shop.inbox, 7, limit=3)) == [b"%d" % number for number in range(7)]
+
+
+async def test_a_message_is_live_and_may_be_acknowledged(shop: Shop) -> None:
+    await shop.send(b"focus")
+    (message,) = await received(shop.inbox, 1)
+
+    message.acknowledge()
+
+    assert message.is_live()
+
+
+async def test_a_closed_inbox_ends_every_wait(shop: Shop) -> None:
+    waiting = asyncio.create_task(shop.inbox.receive(LIMIT))
+    await shop.send(b"focus")
+    assert payloads(await waiting) == [b"focus"]
+    waiting = asyncio.create_task(shop.inbox.receive(LIMIT))
+
+    shop.inbox.close_inbox()
+
+    assert [list(await waiting), list(await shop.inbox.receive(LIMIT))] == [[], []]
+
+
+async def test_a_closed_inbox_hands_out_nothing_that_comes_later(shop: Shop) -> None:
+    shop.inbox.close_inbox()
+    await shop.send(b"too late")
+
+    assert [list(await shop.inbox.receive(LIMIT)) for _ in range(2)] == [[], []]
+
+
+async def test_what_is_published_reaches_the_shop(shop: Shop) -> None:
+    topic = f"{shop.topic}/prediction" if isinstance(shop, MqttShop) else "shop/prediction"
+
+    await done(shop.publisher.publish(replace(RESULT, topic=topic)))
+
+    assert await shop.next_result() == RESULT.payload
+
+
+# What only MQTT can show
+
+
+async def test_a_published_message_says_what_it_is(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with linked(access_to(mosquitto)) as link, device(mosquitto) as listener:
+        await listener.subscribe(topic)
+        await done(link.publish(replace(RESULT, topic=topic)))
+        message = await listener.next_message()
+
+    assert (message.payload, message.qos, message.retain) == (RESULT.payload, 1, False)
+    assert message.properties is not None
+    properties = message.properties.json()
+    assert 3590 <= properties.pop("MessageExpiryInterval") <= 3600
+    assert properties == {
+        "ContentType": "application/json",
+        "PayloadFormatIndicator": 1,
+        "CorrelationData": "00ff",
+        "UserProperty": list(RESULT.properties.items()),
+    }
+
+
+async def test_a_published_message_without_expiry_and_correlation_has_neither(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    plain = OutboundMessage(topic, b"{}", {}, is_retained=True)
+    async with linked(access_to(mosquitto)) as link, device(mosquitto) as listener:
+        await done(link.publish(plain))
+        await listener.subscribe(topic)
+        message = await listener.next_message()
+
+    assert message.properties is not None
+    assert set(message.properties.json()) == {"PayloadFormatIndicator", "ContentType"}
+    assert (message.payload, message.retain) == (b"{}", True)
+
+
+async def test_a_burst_beyond_the_brokers_window_is_sent_in_turn(mosquitto: EmbeddedBroker, topic: str) -> None:
+    count = 2500
+    async with linked(access_to(mosquitto)) as link, device(mosquitto) as listener:
+        await listener.subscribe(topic)
+        burst = [OutboundMessage(topic, b"%d" % number, {}) for number in range(count)]
+        await asyncio.gather(*(done(link.publish(message)) for message in burst))
+        arrived = [(await listener.next_message()).payload for _ in range(count)]
+
+    assert arrived == [b"%d" % number for number in range(count)]
+
+
+async def test_no_more_is_on_the_way_than_the_broker_takes() -> None:
+    seen: list[int] = []
+
+    async def take_two(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            await read_packet(reader)
+            writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x02")  # CONNACK with a Receive Maximum of 2
+            while seen[-1:] != [PacketTypes.DISCONNECT]:
+                seen.append(await read_packet(reader))
+
+    async with await asyncio.start_server(take_two, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        async with linked(BrokerAccess([("127.0.0.1", port)], "service")) as link:
+            on_the_way = [link.publish(OutboundMessage("shop/prediction", b"{}", {})) for _ in range(5)]
+        outcomes = await asyncio.gather(*on_the_way, return_exceptions=True)
+
+    assert seen == [PacketTypes.PUBLISH, PacketTypes.PUBLISH, PacketTypes.DISCONNECT]
+    assert [type(outcome) for outcome in outcomes] == [BrokerUnavailable] * 5
+
+
+@pytest.mark.parametrize("bad_topic", ["shop/+", "shop/#"])
+async def test_a_topic_that_cannot_be_published_on_is_refused(mosquitto: EmbeddedBroker, bad_topic: str) -> None:
+    async with linked(access_to(mosquitto)) as link:
+        with pytest.raises(PublishRefused):
+            await done(link.publish(replace(RESULT, topic=bad_topic)))
+
+
+async def test_without_a_connection_nothing_is_published() -> None:
+    link = MqttLink(BrokerAccess([("127.0.0.1", 1)], "nobody"), [], States())
+
+    with pytest.raises(BrokerUnavailable, match="there is no connection to the broker"):
+        await done(link.publish(replace(RESULT, topic="shop/prediction")))
+
+
+async def test_what_was_not_acknowledged_comes_again_on_the_next_connection(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    access = access_to(mosquitto)
+    async with linked(access, topic) as link, device(mosquitto) as sender:
+        for number in range(3):
+            await sender.publish(topic, b"%d" % number, event_id=str(number), correlation_data=b"%d" % number)
+        first, *_ = before = await received(link, 3)
+        first.acknowledge()
+    assert [message.is_live() for message in before] == [False] * 3
+
+    async with linked(access, topic) as link:
+        again = await received(link, 2)
+
+    assert [(message.payload, message.event_id, message.correlation_data) for message in again] == [
+        (b"1", "1", b"1"),
+        (b"2", "2", b"2"),
+    ]
+
+
+async def test_what_was_not_handed_out_comes_again_too(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = access_to(mosquitto)
+    async with linked(access, topic) as link, device(mosquitto) as sender:
+        await sender.publish(topic, b"early")
+        link.close_inbox()
+        await sender.publish(topic, b"late")
+
+    async with linked(access, topic) as link:
+        assert payloads(await received(link, 2)) == [b"early", b"late"]
+
+
+async def test_acknowledgements_leave_in_the_order_of_receipt(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = access_to(mosquitto)
+    async with device(mosquitto) as sender:
+        async with linked(access, topic) as link:
+            for number in range(3):
+                await sender.publish(topic, b"%d" % number)
+            _, second, third = await received(link, 3)
+            third.acknowledge()
+            second.acknowledge()
+
+        async with linked(access, topic) as link:
+            first, second, third = again = await received(link, 3)
+            third.acknowledge()
+            second.acknowledge()
+            first.acknowledge()
+        assert payloads(again) == [b"0", b"1", b"2"]
+
+        async with linked(access, topic) as link:
+            await sender.publish(topic, b"next")
+            assert payloads(await received(link, 1)) == [b"next"]
+
+
+async def test_a_message_of_a_lost_connection_cannot_be_acknowledged(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = access_to(mosquitto)
+    async with linked(access, topic) as link, device(mosquitto) as sender:
+        await sender.publish(topic, b"focus")
+        (lost,) = await received(link, 1)
+
+    async with linked(access, topic) as link:
+        await received(link, 1)
+        lost.acknowledge()
+
+    async with linked(access, topic) as link:
+        assert payloads(await received(link, 1)) == [b"focus"]
+
+
+async def test_events_at_qos_0_arrive_too_and_hold_up_nothing(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = access_to(mosquitto)
+    async with device(mosquitto) as sender:
+        async with linked(access, topic) as link:
+            sender.client.publish(topic, b"at most once", qos=0)
+            await sender.hears("published")
+            await sender.publish(topic, b"at least once")
+            messages = await received(link, 2)
+            for message in messages:
+                message.acknowledge()
+        assert payloads(messages) == [b"at most once", b"at least once"]
+
+        async with linked(access, topic) as link:
+            await sender.publish(topic, b"next")
+            assert payloads(await received(link, 1)) == [b"next"]
+
+
+async def test_retained_messages_are_no_events(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with device(mosquitto) as sender:
+        sender.client.publish(topic, b"kept from yesterday", 1, retain=True)
+        await sender.hears("published")
+        async with linked(access_to(mosquitto), topic) as link:
+            await sender.publish(topic, b"now")
+            assert payloads(await received(link, 1)) == [b"now"]
+
+
+async def test_says_online_and_offline(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with device(mosquitto) as listener:
+        async with linked(access_to(mosquitto, f"service {topic}"), f"{topic}/focus", status_topic=topic):
+            await listener.subscribe(topic)
+            assert await listener.next_status() == {"status": "online", "client_id": f"service {topic}"}
+        assert await listener.next_status() == {"status": "offline", "client_id": f"service {topic}"}
+
+
+async def test_who_comes_later_learns_the_status_too(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with linked(access_to(mosquitto), f"{topic}/focus", status_topic=topic), device(mosquitto) as latecomer:
+        await latecomer.subscribe(topic)
+        assert (await latecomer.next_status())["status"] == "online"
+    async with device(mosquitto) as latecomer:
+        await latecomer.subscribe(topic)
+        assert (await latecomer.next_status())["status"] == "offline"
+
+
+async def test_a_service_that_is_cut_off_is_offline_until_it_is_back(mosquitto: EmbeddedBroker, topic: str) -> None:
+    states = States()
+    async with device(mosquitto) as listener, line_to(mosquitto) as line:
+        await listener.subscribe(topic)
+        async with linked(line.access, status_topic=topic, states=states):
+            assert (await listener.next_status())["status"] == "online"
+            line.cut()
+            assert (await listener.next_status())["status"] == "offline"
+            await states.until_down()
+            await states.until_up()
+            assert (await listener.next_status())["status"] == "online"
+
+
+async def test_after_a_cut_the_same_link_brings_what_was_not_acknowledged(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    states = States()
+    async with (
+        device(mosquitto) as sender,
+        line_to(mosquitto) as line,
+        linked(line.access, topic, states=states) as link,
+    ):
+        for number in range(3):
+            await sender.publish(topic, b"%d" % number)
+        (first,) = await received(link, 1, limit=1)
+        line.cut()
+        await states.until_down()
+        first.acknowledge()
+        await states.until_up()
+
+        assert payloads(await received(link, 3)) == [b"0", b"1", b"2"]
+
+
+async def test_a_connection_lost_with_messages_on_the_way_is_told(own_mosquitto: EmbeddedBroker) -> None:
+    states = States()
+    async with linked(access_to(own_mosquitto), "shop/focus", states=states) as link:
+        os.kill(own_mosquitto.process.pid, signal.SIGSTOP)
+        on_the_way = [link.publish(replace(RESULT, topic="shop/prediction")) for _ in range(1500)]
+        os.kill(own_mosquitto.process.pid, signal.SIGKILL)
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            outcomes = await asyncio.gather(*on_the_way, return_exceptions=True)
+        await states.until_down()
+
+        assert {type(outcome) for outcome in outcomes} == {BrokerUnavailable}
+        with pytest.raises(BrokerUnavailable):
+            await done(link.publish(replace(RESULT, topic="shop/prediction")))
+
+
+async def test_finds_the_broker_again_after_its_restart(own_mosquitto: EmbeddedBroker) -> None:
+    states = States()
+    async with linked(access_to(own_mosquitto), "shop/focus", states=states) as link:
+        async with device(own_mosquitto) as sender:
+            await sender.publish("shop/focus", b"before")
+        (before,) = await received(link, 1)
+        own_mosquitto.stop()
+        await states.until_down()
+        assert not before.is_live()
+
+        own_mosquitto.start()
+        await states.until_up()
+        (again,) = await received(link, 1)
+
+        assert (again.payload, again.is_live(), before.is_live()) == (b"before", True, False)
+
+
+async def test_what_a_lost_connection_brought_is_not_handed_out(own_mosquitto: EmbeddedBroker) -> None:
+    states = States()
+    async with linked(access_to(own_mosquitto), "shop/focus", states=states) as link:
+        async with device(own_mosquitto) as sender:
+            await sender.publish("shop/focus", b"first")
+            await received(link, 1)
+            await sender.publish("shop/focus", b"second")
+        own_mosquitto.stop()
+        await states.until_down()
+        own_mosquitto.start()
+        await states.until_up()
+
+        assert payloads(await received(link, 2)) == [b"first", b"second"]
+
+
+async def test_tries_the_brokers_in_order(mosquitto: EmbeddedBroker, topic: str) -> None:
+    states, nowhere = States(), free_port()
+    access = replace(access_to(mosquitto), brokers=[("127.0.0.1", nowhere), (mosquitto.host, mosquitto.port)])
+
+    async with linked(access, topic, states=states):
+        first, *others = states.said
+
+    assert first is not None
+    assert first.startswith(f"127.0.0.1:{nowhere}: ")
+    assert others == [None]
+
+
+async def test_a_topic_that_the_broker_forbids_is_refused(own_mosquitto: EmbeddedBroker) -> None:
+    own_mosquitto.stop()
+    rules = own_mosquitto.data_dir / "acl"
+    rules.write_text("topic readwrite shop/#\n")
+    with (own_mosquitto.data_dir / "mosquitto.conf").open("a") as configuration:
+        configuration.write(f"acl_file {rules}\n")
+    own_mosquitto.process.start()
+
+    async with linked(access_to(own_mosquitto)) as link:
+        with pytest.raises(PublishRefused, match="the broker refuses to publish on 'office': Not authorized"):
+            await done(link.publish(replace(RESULT, topic="office")))
+        await done(link.publish(replace(RESULT, topic="shop/prediction")))
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        pytest.param(
+            [b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x80"],
+            "the broker refuses the subscription to shop/focus (Unspecified error)",
+            id="subscription",
+        ),
+        pytest.param([b"\x20\x02\x00\x05"], "the broker refuses the connection: Not authorized", id="connection"),
+        pytest.param([], "connection closed before the broker could accept the connection: ", id="silence"),
+        pytest.param(
+            [b"\x20\x02\x00\x00"], "connection closed before the broker could grant the subscription: ", id="hang-up"
+        ),
+    ],
+)
+async def test_why_there_is_no_link_is_told(answers: Sequence[bytes], problem: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            for one in answers:
+                await read_packet(reader)
+                writer.write(one)
+            await writer.drain()
+
+    states = States()
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        link = MqttLink(BrokerAccess([("127.0.0.1", port)], "service", "MQTTv311"), ["shop/focus"], states)
+        running = asyncio.create_task(link.run())
+        await states.until_down()
+        running.cancel()
+        await asyncio.wait([running])
+
+    assert states.said[0] is not None
+    assert states.said[0].startswith(f"127.0.0.1:{port}: {problem}")
+
+
+# MQTT 3.1.1
+
+
+@pytest.fixture(scope="module")
+def amqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("amqtt"), free_port(), program_folders="")
+    assert broker.kind == "amqtt"
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+async def test_3_1_1_carries_the_payload_alone(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = replace(access_to(mosquitto), protocol="MQTTv311")
+    async with device(mosquitto) as other, linked(access, f"{topic}/focus") as link:
+        await other.subscribe(f"{topic}/prediction")
+        await other.publish(f"{topic}/focus", b"focus", "camera-7/42", b"\x00")
+        (event,) = await received(link, 1)
+        await done(link.publish(replace(RESULT, topic=f"{topic}/prediction")))
+        result = await other.next_message()
+
+    assert (event.payload, event.event_id, event.correlation_data) == (b"focus", None, None)
+    assert result.payload == RESULT.payload
+    assert result.properties is None or result.properties.isEmpty()
+
+
+@pytest.mark.parametrize("refusal", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b""])
+async def test_a_broker_that_refuses_version_5_is_spoken_to_in_3_1_1(
+    mosquitto: EmbeddedBroker, topic: str, refusal: bytes
+) -> None:
+    async with (
+        device(mosquitto) as other,
+        line_to(mosquitto, refusal) as line,
+        linked(line.access, f"{topic}/focus", status_topic=f"{topic}/status") as link,
+    ):
+        await other.subscribe(f"{topic}/prediction")
+        await other.publish(f"{topic}/focus", b"focus", "camera-7/42", b"\x00")
+        (event,) = await received(link, 1)
+        await done(link.publish(replace(RESULT, topic=f"{topic}/prediction")))
+        result = await other.next_message()
+
+    assert (event.payload, event.event_id, event.correlation_data) == (b"focus", None, None)
+    assert result.payload == RESULT.payload
+
+
+async def test_works_with_a_broker_that_knows_3_1_1_alone(amqtt: EmbeddedBroker, topic: str) -> None:
+    access, other_access = (replace(access_to(amqtt), protocol="MQTTv311") for _ in range(2))
+    focus, prediction = f"{topic}/focus", f"{topic}/prediction"
+
+    async with AsyncExitStack() as stack:
+        link = await stack.enter_async_context(linked(access, focus, status_topic=f"{topic}/status"))
+        other = await stack.enter_async_context(linked(other_access, prediction))
+        await done(other.publish(replace(RESULT, topic=focus)))
+        (event,) = await received(link, 1)
+        event.acknowledge()
+        await done(link.publish(replace(RESULT, topic=prediction)))
+        (result,) = await received(other, 1)
+
+    assert (event.topic, event.payload, event.event_id, event.correlation_data) == (focus, RESULT.payload, None, None)
+    assert (result.topic, result.payload) == (prediction, RESULT.payload)
+
+
+async def test_in_3_1_1_too_what_was_not_acknowledged_comes_again(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = replace(access_to(mosquitto), protocol="MQTTv311")
+    async with linked(access, topic) as link, device(mosquitto) as sender:
+        await sender.publish(topic, b"focus")
+        await received(link, 1)
+
+    async with linked(access, topic) as link:
+        assert payloads(await received(link, 1)) == [b"focus"]

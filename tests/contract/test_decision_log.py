@@ -1,0 +1,345 @@
+"""What every DecisionLog does: the one in memory, and the one in PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from app.adapters.memory import MAX_DECISIONS, MemoryDecisionLog
+from app.adapters.postgres.database import Database
+from app.adapters.postgres.decisions import PostgresDecisionLog
+from app.adapters.postgres.partitions import ensure_partitions
+from app.domain.customer import ContextSource, Gender
+from app.domain.decision import Basis, Decision, NoOffer, Offer, Reason
+from app.domain.event import FocusEvent
+from app.errors import DatabaseUnavailable
+from app.ports import DecisionLog
+from tests.builders import ANNA, FOCUS, NOW, TODAY
+
+HASH, BODY = b"\x00\xff" * 8, b'{"id":"22"}'
+OTHER_HASH, OTHER_BODY = b"other" * 3, b'{"id":"23"}'
+BODIES = {HASH: BODY}
+EVERYTHING = 1000
+PATIENCE_SECONDS = 10.0
+
+BASIS = Basis(
+    decided_at=NOW.replace(microsecond=123456),
+    today=TODAY,
+    context=ANNA,
+    context_source=ContextSource.CACHE,
+    catalogue_version="0123456789abcdef",
+    scorer="in_process",
+    model_version="logistic-1",
+    threshold=0.125,
+    deployment="default@logistic-1",
+    seed=2**63 - 1,
+)
+OFFER = Offer("22", score=0.610878342612345, propensity=1.0, reason=Reason.OFFERED)
+
+
+def decided(event: FocusEvent = FOCUS, outcome: Offer | NoOffer = OFFER, at: datetime = BASIS.decided_at) -> Decision:
+    key = HASH if isinstance(outcome, Offer) else None
+    return Decision(
+        event.decision_id, event, outcome, replace(BASIS, decided_at=at), key, is_to_be_published=key is not None
+    )
+
+
+def events(count: int) -> list[FocusEvent]:
+    return [replace(FOCUS, customer_id=str(number)) for number in range(count)]
+
+
+async def waiting(log: DecisionLog, before: datetime = NOW + timedelta(days=1)) -> Sequence[Decision]:
+    async with log.unpublished(before, EVERYTHING) as decisions:
+        return list(decisions)
+
+
+@pytest.fixture
+def memory_logs() -> tuple[DecisionLog, DecisionLog]:
+    log = MemoryDecisionLog()
+    return log, log
+
+
+@pytest.fixture
+async def postgres_logs(database_url: str) -> AsyncIterator[tuple[DecisionLog, DecisionLog]]:
+    async with Database.open(database_url, size=3) as one, Database.open(database_url, size=3) as other:
+        yield PostgresDecisionLog(one), PostgresDecisionLog(other)
+
+
+@pytest.fixture(params=["memory_logs", "postgres_logs"])
+def logs(request: pytest.FixtureRequest) -> tuple[DecisionLog, DecisionLog]:
+    """The same log, as two instances of the service see it."""
+    both: tuple[DecisionLog, DecisionLog] = request.getfixturevalue(request.param)
+    return both
+
+
+@pytest.fixture
+def log(logs: tuple[DecisionLog, DecisionLog]) -> DecisionLog:
+    return logs[0]
+
+
+async def test_a_new_decision_is_new(log: DecisionLog) -> None:
+    assert list(await log.record([decided()], BODIES)) == [(decided(), True)]
+
+
+async def test_a_decision_made_again_is_answered_with_the_first(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    again = decided(outcome=NoOffer(Reason.BELOW_THRESHOLD, 0.1), at=NOW + timedelta(hours=1))
+    await logs[0].record([decided()], BODIES)
+
+    assert [list(await log.record([again], {})) for log in logs] == [[(decided(), False)], [(decided(), False)]]
+
+
+async def test_the_second_copy_in_a_batch_is_not_new(log: DecisionLog) -> None:
+    first, second, other = decided(), decided(outcome=NoOffer(Reason.BELOW_THRESHOLD)), decided(events(1)[0])
+
+    assert list(await log.record([first, other, second], BODIES)) == [(first, True), (other, True), (first, False)]
+
+
+async def test_copies_that_their_sender_named_alike_are_one_decision(log: DecisionLog) -> None:
+    named = replace(FOCUS, event_id="camera-7/42")
+    resent = replace(named, ts=FOCUS.ts + 1, x=1.0)
+    await log.record([decided(named)], BODIES)
+
+    assert list(await log.record([decided(resent)], BODIES)) == [(decided(named), False)]
+
+
+async def test_new_and_repeated_decisions_are_answered_in_the_order_given(log: DecisionLog) -> None:
+    decisions = [decided(event) for event in events(6)]
+    await log.record(decisions[::2], BODIES)
+
+    answers = await log.record(decisions[::-1], BODIES)
+
+    assert list(answers) == [(decision, index % 2 == 1) for index, decision in enumerate(decisions)][::-1]
+
+
+async def test_nothing_to_record_is_nothing_recorded(log: DecisionLog) -> None:
+    assert list(await log.record([], {})) == []
+
+
+async def test_two_instances_that_decide_at_once_agree(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    shared = events(50)
+    mine = [decided(event) for event in shared]
+    theirs = [decided(event, NoOffer(Reason.BELOW_THRESHOLD, 0.1)) for event in reversed(shared)]
+
+    one, other = await asyncio.gather(logs[0].record(mine, BODIES), logs[1].record(theirs, {}))
+
+    assert [decision for decision, _ in one] == [decision for decision, _ in reversed(other)]
+    assert [is_new for _, is_new in one] == [not is_new for _, is_new in reversed(other)]
+
+
+async def test_many_instances_that_decide_at_once_decide_once(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    racing = [logs[index % 2].record([decided(outcome=replace(OFFER, score=index / 8))], BODIES) for index in range(8)]
+
+    answers = [answer for (answer,) in await asyncio.gather(*racing)]
+
+    assert len({decision.outcome for decision, _ in answers}) == 1
+    assert sorted(is_new for _, is_new in answers) == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        pytest.param(decided(), id="an offer"),
+        pytest.param(
+            decided(
+                FocusEvent("ü '\"\\", 192322800, "Sports", "sport", -10.25, 1e308, "camera-7/42 ü", b"\x00\xff\x80"),
+            ),
+            id="an event with everything",
+        ),
+        pytest.param(decided(outcome=NoOffer(Reason.BELOW_THRESHOLD, 0.05)), id="no offer, with the best score"),
+        pytest.param(decided(outcome=NoOffer(Reason.NO_CANDIDATES)), id="no offer, without a score"),
+        pytest.param(decided(outcome=replace(OFFER, reason=Reason.UNKNOWN_CUSTOMER, propensity=0.25)), id="explored"),
+        pytest.param(
+            replace(decided(outcome=NoOffer(Reason.LATE_EVENT)), is_to_be_published=True), id="an empty result"
+        ),
+        pytest.param(decided(replace(FOCUS, ts=0)), id="the first second"),
+        pytest.param(decided(replace(FOCUS, ts=253402300799)), id="the last second"),
+        pytest.param(
+            replace(
+                decided(),
+                basis=replace(
+                    BASIS,
+                    context=replace(ANNA, gender=Gender.UNKNOWN, mean_buy_price=1e300, mean_discount_received=0.1),
+                    context_source=ContextSource.STALE,
+                    seed=0,
+                    threshold=1 / 3,
+                ),
+            ),
+            id="odd figures",
+        ),
+    ],
+)
+async def test_every_field_comes_back(logs: tuple[DecisionLog, DecisionLog], decision: Decision) -> None:
+    copy = decided(decision.event, NoOffer(Reason.ALL_INELIGIBLE), NOW + timedelta(days=1))
+    await logs[0].record([decision], BODIES)
+
+    assert list(await logs[1].record([copy], {})) == [(decision, False)]
+
+
+@pytest.mark.parametrize("reason", Reason)
+async def test_every_reason_comes_back(log: DecisionLog, reason: Reason) -> None:
+    decision = decided(outcome=NoOffer(reason))
+    await log.record([decision], {})
+
+    ((found, _),) = await log.record([decision], {})
+
+    assert found.outcome == NoOffer(reason)
+
+
+async def test_keeps_encoded_coupons_by_their_hashes(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    await logs[0].record([decided()], BODIES)
+    await logs[0].record([decided(events(1)[0])], BODIES | {OTHER_HASH: OTHER_BODY})
+
+    assert dict(await logs[1].coupon_bodies([HASH, OTHER_HASH])) == {HASH: BODY, OTHER_HASH: OTHER_BODY}
+
+
+async def test_leaves_out_coupons_that_were_never_encoded(log: DecisionLog) -> None:
+    await log.record([decided()], BODIES)
+
+    assert dict(await log.coupon_bodies([HASH, OTHER_HASH])) == BODIES
+    assert dict(await log.coupon_bodies([])) == {}
+
+
+async def test_a_result_waits_until_it_is_published(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    one, other = (decided(event) for event in events(2))
+    await logs[0].record([one, other], BODIES)
+    assert len(await waiting(logs[1])) == 2
+
+    await logs[0].mark_published([one])
+
+    assert await waiting(logs[1]) == [other]
+
+
+async def test_what_is_published_stays_published(log: DecisionLog) -> None:
+    await log.record([decided()], BODIES)
+    await log.mark_published([decided()])
+    await log.mark_published([decided()])
+    await log.record([decided()], BODIES)
+
+    assert await waiting(log) == []
+
+
+async def test_marking_nothing_or_nothing_known_changes_nothing(log: DecisionLog) -> None:
+    await log.record([decided()], BODIES)
+    await log.mark_published([])
+    await log.mark_published([decided(events(1)[0])])
+
+    assert await waiting(log) == [decided()]
+
+
+async def test_a_decision_without_a_result_never_waits(log: DecisionLog) -> None:
+    await log.record([decided(outcome=NoOffer(Reason.BELOW_THRESHOLD))], {})
+
+    assert await waiting(log) == []
+
+
+async def test_hands_out_the_oldest_first_up_to_the_limit(log: DecisionLog) -> None:
+    decisions = [decided(event, at=NOW - timedelta(seconds=index)) for index, event in enumerate(events(5))]
+    await log.record(decisions, BODIES)
+
+    async with log.unpublished(NOW + timedelta(seconds=1), 3) as found:
+        assert list(found) == decisions[:1:-1]
+
+
+async def test_hands_out_only_what_was_decided_before(log: DecisionLog) -> None:
+    old, new = (decided(event, at=NOW - timedelta(seconds=age)) for event, age in zip(events(2), (61, 60), strict=True))
+    await log.record([old, new], BODIES)
+
+    assert await waiting(log, before=NOW - timedelta(seconds=60)) == [old]
+
+
+async def test_can_be_told_what_was_published_while_it_hands_out(log: DecisionLog) -> None:
+    await log.record([decided()], BODIES)
+
+    async with log.unpublished(NOW + timedelta(days=1), EVERYTHING) as found:
+        await log.mark_published(found)
+
+    assert await waiting(log) == []
+
+
+async def test_in_memory_the_oldest_decisions_are_forgotten() -> None:
+    log = MemoryDecisionLog()
+    first, *others = [replace(decided(), decision_id=UUID(int=number)) for number in range(MAX_DECISIONS + 1)]
+    await log.record([first], BODIES)
+    await log.record(others, BODIES)
+
+    assert list(await log.record([first], BODIES)) == [(first, True)]
+
+
+async def test_in_postgres_one_instance_at_a_time_hands_out(postgres_logs: tuple[DecisionLog, DecisionLog]) -> None:
+    one, other = postgres_logs
+    await one.record([decided()], BODIES)
+
+    async with one.unpublished(NOW + timedelta(days=1), EVERYTHING) as found:
+        assert list(found) == [decided()]
+        assert await waiting(other) == []
+
+    assert await waiting(other) == [decided()]
+
+
+async def test_in_postgres_who_fails_while_handing_out_lets_others(
+    postgres_logs: tuple[DecisionLog, DecisionLog],
+) -> None:
+    one, other = postgres_logs
+    await one.record([decided()], BODIES)
+
+    with pytest.raises(LookupError):
+        async with one.unpublished(NOW + timedelta(days=1), EVERYTHING):
+            raise LookupError
+
+    assert await waiting(other) == [decided()]
+
+
+async def test_in_postgres_instances_never_wait_for_each_other_in_a_circle(
+    postgres_logs: tuple[DecisionLog, DecisionLog], connection: asyncpg.Connection
+) -> None:
+    decisions = sorted((decided(event) for event in events(3)), key=lambda one: one.decision_id)
+    await postgres_logs[0].record([decisions[1]], BODIES)
+
+    async with connection.transaction(), asyncio.timeout(PATIENCE_SECONDS):
+        await connection.execute("DELETE FROM decision")  # whoever comes to the second decision waits for this
+        batches = zip(postgres_logs, (decisions, decisions[::-1]), strict=True)
+        racing = [asyncio.create_task(log.record(batch, BODIES)) for log, batch in batches]
+        while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < len(racing):
+            pass
+    one, other = await asyncio.gather(*racing)
+
+    assert [decision for decision, _ in one] == [decision for decision, _ in reversed(other)] == decisions
+    assert [is_new for _, is_new in one] == [not is_new for _, is_new in reversed(other)]
+
+
+@pytest.mark.parametrize(
+    ("ts", "table"),
+    [(FOCUS.ts, f"decision_{TODAY:%Y%m%d}"), (0, "decision_other_days"), (253402300799, "decision_other_days")],
+)
+async def test_in_postgres_a_day_without_a_partition_goes_to_the_other_days(
+    postgres_logs: tuple[DecisionLog, DecisionLog], connection: asyncpg.Connection, ts: int, table: str
+) -> None:
+    await ensure_partitions(connection, TODAY)
+    await postgres_logs[0].record([decided(replace(FOCUS, ts=ts))], BODIES)
+
+    assert await connection.fetchval("SELECT tableoid::regclass::text FROM decision") == table
+
+
+async def test_in_postgres_a_decision_that_moves_to_its_days_partition_is_still_the_same(
+    postgres_logs: tuple[DecisionLog, DecisionLog], connection: asyncpg.Connection
+) -> None:
+    await postgres_logs[0].record([decided()], BODIES)
+    await ensure_partitions(connection, TODAY)
+
+    assert list(await postgres_logs[1].record([decided()], BODIES)) == [(decided(), False)]
+
+
+async def test_a_database_that_is_away_is_reported() -> None:
+    async with Database.open("postgresql://someone:secret@127.0.0.1:1/shop", size=2) as database:
+        log = PostgresDecisionLog(database)
+
+        with pytest.raises(DatabaseUnavailable):
+            await log.record([decided()], BODIES)
+        with pytest.raises(DatabaseUnavailable):
+            await log.mark_published([decided()])
+        with pytest.raises(DatabaseUnavailable):
+            await waiting(log)

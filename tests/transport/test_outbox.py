@@ -1,0 +1,283 @@
+"""The way out: what is published, what is tried again, and what the log is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import orjson
+import stamina
+
+from app.adapters.memory import MemoryBroker
+from app.domain.decision import Decision
+from app.errors import BrokerUnavailable, DatabaseUnavailable, FieldProblem, PublishRefused
+from app.handlers import Decided, decide_batch, gather
+from app.ports import OutboundMessage, Publisher
+from app.transport.metrics import Metrics
+from app.transport.outbox import Outbox, Topics, retried
+from tests.builders import COUPON, NOW
+from tests.transport.builders import CountingLog, HeldPublisher, Letter, Shop, focus
+
+TOPICS = Topics("shop/prediction", "shop/focus/rejected", timedelta(hours=1))
+REFUSED = PublishRefused("shop/prediction", "Not authorized")
+PROBLEMS = [FieldProblem("dep", "invalid_department", "is missing")]
+MINUTE = timedelta(seconds=60)
+
+
+class SlowLog(CountingLog):
+    """DecisionLog that is away for the first `failures` calls of `mark_published`."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self._mark_failures = failures
+        self.is_marked = asyncio.Event()
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        if self._mark_failures:
+            self._mark_failures -= 1
+            raise DatabaseUnavailable("away")
+        await super().mark_published(decisions)
+        self.is_marked.set()
+
+
+def outbox_of(shop: Shop, publisher: Publisher, metrics: Metrics | None = None) -> Outbox:
+    return Outbox(shop.services, publisher, TOPICS, metrics or Metrics(), refused_again_seconds=0)
+
+
+async def decided(shop: Shop, *timestamps: int) -> list[Decided]:
+    known, _ = await gather(shop.services, [focus(ts=ts) for ts in timestamps or (1,)])
+    return await decide_batch(shop.services, known)
+
+
+def count(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"recommendation_{name}", labels)
+
+
+@asynccontextmanager
+async def running(outbox: Outbox) -> AsyncIterator[None]:
+    task = asyncio.create_task(outbox.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def turns() -> None:
+    """Let everything that is ready to run have its turn."""
+    for _ in range(10):
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn
+
+
+async def test_the_event_is_done_when_the_broker_has_its_result_and_not_before() -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(), Letter(b"")
+    outbox = outbox_of(shop, publisher)
+    (answer,) = await decided(shop)
+
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    before = letter.acknowledgements
+    publisher.futures[0].set_result(None)
+    await outbox.drain()
+
+    assert (before, letter.acknowledgements) == (0, 1)
+    assert publisher.payloads == [answer.result]
+    assert await shop.log.waiting() == []
+
+
+async def test_a_lost_connection_leaves_the_event_to_come_again() -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(BrokerUnavailable("lost")), Letter(b"")
+    outbox = outbox_of(shop, publisher)
+    (answer,) = await decided(shop)
+
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    await outbox.drain()
+
+    assert letter.acknowledgements == 0
+    assert len(publisher.published) == 1
+    assert await shop.log.waiting() == [answer.decision]
+
+
+async def test_a_failure_that_nobody_expected_leaves_the_event_to_come_again() -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(ZeroDivisionError()), Letter(b"")
+    outbox = outbox_of(shop, publisher)
+    (answer,) = await decided(shop)
+
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    await outbox.drain()
+
+    assert letter.acknowledgements == 0
+    assert await shop.log.waiting() == [answer.decision]
+
+
+async def test_what_the_broker_refuses_is_counted_and_tried_again() -> None:
+    shop, publisher, letter, metrics = Shop(), HeldPublisher(REFUSED, REFUSED, None), Letter(b""), Metrics()
+    outbox = outbox_of(shop, publisher, metrics)
+    (answer,) = await decided(shop)
+
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    async with asyncio.timeout(5):
+        await letter.is_acknowledged.wait()
+
+    assert publisher.payloads == [answer.result] * 3
+    assert letter.acknowledgements == 1
+    assert count(metrics, "publish_failures_total", topic="shop/prediction") == 2
+
+
+async def test_what_was_refused_is_not_tried_again_when_its_event_comes_again() -> None:
+    shop, publisher, asked = Shop(), HeldPublisher(REFUSED), asyncio.Event()
+    outbox = outbox_of(shop, publisher)
+    (answer,) = await decided(shop)
+
+    def is_wanted() -> bool:
+        asked.set()
+        return False
+
+    outbox.publish_result(answer.decision, answer.result, lambda: None, is_wanted)
+    async with asyncio.timeout(5):
+        await asked.wait()
+
+    assert len(publisher.published) == 1
+
+
+async def test_a_dead_letter_says_why_and_acknowledges_the_message_when_the_broker_has_it() -> None:
+    shop, publisher, metrics = Shop(), HeldPublisher(), Metrics()
+    letter = Letter(b'{"id": "7"}', correlation_data=b"\x01")
+    outbox = outbox_of(shop, publisher, metrics)
+
+    outbox.publish_dead_letter(letter.message, PROBLEMS)
+    before = letter.acknowledgements
+    publisher.futures[0].set_result(None)
+    await outbox.drain()
+
+    (message,) = publisher.published
+    assert replace(message, payload=b"") == OutboundMessage(
+        TOPICS.dead_letter, b"", {"reason": "invalid_department"}, b"\x01", TOPICS.expiry
+    )
+    assert orjson.loads(message.payload) == {
+        "reason": "invalid_department",
+        "problems": [{"field": "dep", "code": "invalid_department", "detail": "is missing"}],
+        "topic": "shop/focus",
+        "payload": '{"id": "7"}',
+        "payload_encoding": "utf-8",
+        "payload_bytes": 11,
+    }
+    assert (before, letter.acknowledgements) == (0, 1)
+    assert count(metrics, "dead_letters_total", reason="invalid_department") == 1
+
+
+async def test_a_decision_that_is_not_to_be_published_is_done_at_once() -> None:
+    shop, publisher, letter = Shop(coupons=[]), HeldPublisher(), Letter(b"")
+    (answer,) = await decided(shop)
+
+    outbox_of(shop, publisher).publish_result(answer.decision, answer.result, letter.message.acknowledge)
+
+    assert letter.acknowledgements == 1
+    assert publisher.published == []
+
+
+async def test_draining_waits_for_what_is_on_the_way() -> None:
+    shop, publisher = Shop(), HeldPublisher()
+    outbox = outbox_of(shop, publisher)
+    for answer in await decided(shop, 1, 2):
+        outbox.publish_result(answer.decision, answer.result, lambda: None)
+    draining = asyncio.create_task(outbox.drain())
+
+    publisher.futures[0].set_result(None)
+    await turns()
+    is_done_early = draining.done()
+    publisher.futures[1].set_result(None)
+    async with asyncio.timeout(5):
+        await draining
+
+    assert not is_done_early
+    assert await shop.log.waiting() == []
+
+
+async def test_published_results_are_marked_although_the_database_was_away() -> None:
+    log = SlowLog(failures=2)
+    shop = Shop(log=log)
+    metrics = Metrics()
+    outbox = outbox_of(shop, MemoryBroker(), metrics)
+    (answer,) = await decided(shop)
+
+    with stamina.set_testing(True, attempts=5, cap=True):
+        async with running(outbox), asyncio.timeout(5):
+            outbox.publish_result(answer.decision, answer.result, lambda: None)
+            await log.is_marked.wait()
+
+    assert await log.waiting() == []
+    assert count(metrics, "batch_retries_total", cause="database") == 2
+
+
+async def test_work_is_tried_until_the_database_is_there() -> None:
+    failures = [DatabaseUnavailable("away")] * 3
+
+    async def work() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    with stamina.set_testing(True, attempts=10, cap=True):
+        assert await retried(work, Metrics()) == "done"
+
+
+async def test_the_sweeper_publishes_the_same_bytes_a_minute_after_the_decision() -> None:
+    shop, broker, metrics = Shop(), MemoryBroker(), Metrics()
+    old, *_ = await decided(shop, 1)
+    shop.clock.now += timedelta(seconds=1)
+    await decided(shop, 2)
+    shop.put_on_sale(replace(COUPON, discount=99))
+    shop.clock.now = NOW + MINUTE + timedelta(seconds=1)
+
+    await outbox_of(shop, broker, metrics).sweep_once()
+
+    assert [message.payload for message in broker.published] == [old.result]
+    assert broker.published[0].properties["decision-id"] == str(old.decision.decision_id)
+    assert [one.event.ts for one in await shop.log.waiting()] == [2]
+    assert count(metrics, "results_swept_total") == 1
+
+
+async def test_nothing_is_swept_that_the_broker_has() -> None:
+    shop, broker = Shop(), MemoryBroker()
+    outbox = outbox_of(shop, broker)
+    (answer,) = await decided(shop)
+    outbox.publish_result(answer.decision, answer.result, lambda: None)
+    await outbox.drain()
+    shop.clock.now += 2 * MINUTE
+
+    await outbox.sweep_once()
+
+    assert [message.payload for message in broker.published] == [answer.result]
+
+
+async def test_a_result_that_the_broker_refuses_does_not_hold_up_the_sweep_of_the_others() -> None:
+    shop, metrics = Shop(), Metrics()
+    publisher = HeldPublisher(REFUSED, None)
+    first, second = await decided(shop, 1, 2)
+    shop.clock.now += 2 * MINUTE
+
+    await outbox_of(shop, publisher, metrics).sweep_once()
+
+    assert publisher.payloads == [first.result, second.result]
+    assert await shop.log.waiting() == [first.decision]
+    assert count(metrics, "publish_failures_total", topic="shop/prediction") == 1
+
+
+async def test_the_sweeper_goes_on_after_the_broker_was_away() -> None:
+    log = SlowLog(failures=0)
+    shop = Shop(log=log)
+    (answer,) = await decided(shop)
+    shop.clock.now += 2 * MINUTE
+    publisher = HeldPublisher(BrokerUnavailable("away"), None)
+
+    sweeping = asyncio.create_task(outbox_of(shop, publisher).sweep(every_seconds=0))
+    async with asyncio.timeout(5):
+        await log.is_marked.wait()
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
+
+    assert publisher.payloads == [answer.result] * 2
+    assert await log.waiting() == []
