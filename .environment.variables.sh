@@ -52,6 +52,9 @@ export COUPON_PREDICTION_TOPIC_NAME='customer/prediction'
 # A broker silent for one and a half times this is away.
 # export MQTT_KEEPALIVE_SECONDS='15'
 
+# The broker keeps events for an instance that is away for so long (MQTT 5).
+# export MQTT_SESSION_EXPIRY_SECONDS='604800'
+
 # Most events in work at a time: the back-pressure (MQTT 5).
 # export MQTT_RECEIVE_MAXIMUM='500'
 

@@ -19,7 +19,6 @@ RUN groupadd --gid 10001 service && useradd --uid 10001 --gid service --no-creat
 WORKDIR /service
 COPY --from=builder /venv /venv
 COPY --from=builder /service/app app
-COPY schema schema
 COPY data4db data4db
 
 # Nothing is written to the root file system; the matrices are small, so more threads only get in each other's way.

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 
@@ -336,7 +337,11 @@ def _shown(value: object) -> str:
         return ",".join(map(str, value))
     if isinstance(value, dict):
         return ",".join(f"{key}={item}" for key, item in value.items())
-    return str(value)
+    text = str(value)
+    split = urlsplit(text)
+    if split.scheme and split.hostname and "@" in split.netloc:
+        return split._replace(netloc=f"**********@{split.netloc.rpartition('@')[2]}").geturl()
+    return text
 
 
 async def _connected(

@@ -7,13 +7,13 @@ customers nobody here knows, and `decide_batch` scores, decides and records: its
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from hashlib import blake2b
 from time import perf_counter
 
 from app.domain.catalogue import Catalogue
 from app.domain.customer import ContextSource, CustomerContext
-from app.domain.decision import Basis, Decision, NoOffer, Offer, Verdict, decide, is_late, verdicts
+from app.domain.decision import Basis, Decision, Offer, Reason, Verdict, decide, is_late, verdicts
 from app.domain.eligibility import Screening
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import CentralUnavailable
@@ -126,8 +126,10 @@ class CouponEncodings:
         return {key: self._by_hash[key] for key in hashes if key in self._by_hash}
 
 
-async def handle_entries(services: Services, events: Sequence[EntryEvent]) -> list[Entered]:
-    """Fetch the customers' contexts and cache them; raises DatabaseUnavailable.
+async def handle_entries(
+    services: Services, events: Sequence[EntryEvent], *, is_dry_run: bool = False
+) -> list[Entered]:
+    """Fetch the customers' contexts and cache them (a dry run does not); raises DatabaseUnavailable.
 
     A fresh context is not fetched again; where the central is away, the stale one or the defaults must do.
     """
@@ -136,7 +138,7 @@ async def handle_entries(services: Services, events: Sequence[EntryEvent]) -> li
     cached = await services.cache.read(customer_ids)
     answers = await asyncio.gather(*(_enter(services, key, cached.get(key), now) for key in customer_ids))
     fetched = [context for context, source in answers if source is ContextSource.CENTRAL]
-    if fetched:
+    if fetched and not is_dry_run:
         await services.cache.write(fetched, now)
     by_id = dict(zip(customer_ids, answers, strict=True))
     return [Entered(event, *by_id[event.customer_id]) for event in events]
@@ -188,13 +190,15 @@ async def gather(services: Services, events: Sequence[FocusEvent]) -> tuple[list
     return known, unknown
 
 
-async def gather_from_central(services: Services, events: Sequence[FocusEvent]) -> list[Gathered]:
+async def gather_from_central(
+    services: Services, events: Sequence[FocusEvent], *, is_dry_run: bool = False
+) -> list[Gathered]:
     """Ask the central once for customers not known here; those it does not know either get the defaults.
 
-    Raises DatabaseUnavailable.
+    A dry run caches nothing. Raises DatabaseUnavailable.
     """
     entries = [EntryEvent(event.customer_id, event.ts) for event in events]
-    entered = await handle_entries(services, entries)
+    entered = await handle_entries(services, entries, is_dry_run=is_dry_run)
     return [Gathered(event, one.context, one.source) for event, one in zip(events, entered, strict=True)]
 
 
@@ -213,7 +217,7 @@ async def decide_batch(services: Services, batch: Sequence[Gathered], *, is_dry_
     bodies: dict[bytes, bytes] = {}
     decisions = []
     for one, trace in zip(batch, traces, strict=True):
-        basis = _basis(services.terms, one, trace, catalogue, now)
+        basis = _basis(services.terms, one, trace, catalogue, now, today)
         decisions.append(_decide_one(services, one.event, basis, trace, catalogue, bodies))
     made = perf_counter()
     recorded = [(decision, True) for decision in decisions]
@@ -227,10 +231,12 @@ async def decide_batch(services: Services, batch: Sequence[Gathered], *, is_dry_
     ]
 
 
-def _basis(terms: DecisionTerms, one: Gathered, trace: Trace, catalogue: Catalogue, now: datetime) -> Basis:
+def _basis(
+    terms: DecisionTerms, one: Gathered, trace: Trace, catalogue: Catalogue, now: datetime, today: date
+) -> Basis:
     return Basis(
         decided_at=now,
-        today=now.astimezone(terms.time_zone).date(),
+        today=today,
         context=one.context,
         context_source=one.source,
         catalogue_version=catalogue.version,
@@ -250,8 +256,13 @@ def _decide_one(
     catalogue: Catalogue,
     bodies: dict[bytes, bytes],
 ) -> Decision:
-    late = is_late(event, basis.decided_at, services.terms.max_event_age_seconds)
-    outcome = decide(trace.screening, trace.scores.values, basis.threshold, basis.context_source, late)
+    outcome = decide(
+        trace.screening,
+        trace.scores.values,
+        basis.threshold,
+        basis.context_source,
+        is_late=is_late(event, basis.decided_at, services.terms.max_event_age_seconds),
+    )
     key = None
     if isinstance(outcome, Offer):
         key, body = services.encodings.of(catalogue, outcome.coupon_id, services.encoder)
@@ -290,21 +301,22 @@ async def encode_again(services: Services, decisions: Sequence[Decision]) -> lis
     return [encode(services, decision, bodies) for decision in decisions]
 
 
-async def remake(services: Services, decision: Decision) -> tuple[Offer | NoOffer, list[Verdict]] | None:
-    """Make a decision again from what the log keeps of it: the outcome, and the fate of every coupon.
+async def remake(services: Services, decision: Decision) -> list[Verdict] | None:
+    """Make a decision again from what the log keeps of it: the fate of every coupon of the department.
 
-    None when the catalogue or the model that it was made with is no longer the current one. Raises ScorerUnavailable.
+    None when the catalogue or the model that it was made with is no longer at hand, so that the outcome would be
+    another. Raises DatabaseUnavailable, ScorerUnavailable.
     """
     basis, catalogue = decision.basis, services.catalogue.current
     if catalogue.version != basis.catalogue_version:
         return None
     screening = catalogue.screening(decision.event.department, basis.today)
     (scores,) = await services.scorer.score([basis.context], [screening])
-    if (scores.scorer, scores.model_version) != (basis.scorer, basis.model_version):
+    is_late = decision.outcome.reason is Reason.LATE_EVENT
+    outcome = decide(screening, scores.values, basis.threshold, basis.context_source, is_late=is_late)
+    if outcome != decision.outcome:
         return None
-    late = is_late(decision.event, basis.decided_at, services.terms.max_event_age_seconds)
-    outcome = decide(screening, scores.values, basis.threshold, basis.context_source, late)
-    return outcome, list(verdicts(screening, scores.values, basis.threshold, outcome))
+    return list(verdicts(screening, scores.values, basis.threshold, outcome))
 
 
 def outbound(decision: Decision, result: bytes, topic: str, expiry: timedelta | None) -> OutboundMessage:

@@ -25,7 +25,8 @@ from app.adapters.breaker import Breaker
 from app.adapters.central import HttpCentral
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
 from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
-from app.adapters.mqtt import BrokerAccess, MqttLink, tls_context
+from app.adapters.mqtt import MqttLink
+from app.adapters.mqtt_connection import BrokerAccess, tls_context
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
@@ -34,7 +35,7 @@ from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
 from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError, DatabaseUnavailable
-from app.events import ResultEncoder
+from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope, ResultEncoder
 from app.handlers import DecisionTerms, Services
 from app.ports import CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
 from app.settings import EXIT_CODE, Settings
@@ -42,7 +43,8 @@ from app.transport import problem
 from app.transport.asyncapi import ChannelNames
 from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.health import Health
-from app.transport.http import docs, health, mock, score
+from app.transport.http import docs, mock, score
+from app.transport.http import health as health_routes
 from app.transport.http.openapi import Application
 from app.transport.http.running import Running
 from app.transport.metrics import Metrics
@@ -84,8 +86,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=partial(_lifespan, settings),
     )
+    app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest)
     problem.install(app)
-    app.include_router(health.router)
+    app.include_router(health_routes.router)
     if settings.has_mock_endpoints:
         app.include_router(mock.router)
     app.include_router(score.router)
@@ -100,45 +103,55 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     stamina.instrumentation.set_on_retry_hooks([])
     async with AsyncExitStack() as stack:
         app.state.running = await _start(stack, settings)
-        if settings.has_mock_endpoints:
-            log.warning("mock endpoints answer anyone who can reach them")
+        _warn_of_open_doors(settings)
         log.info("started", version=__version__)
         yield
         log.info("stopping")
     log.info("stopped")
 
 
+def _warn_of_open_doors(settings: Settings) -> None:
+    open_to_anyone = ["/score", "/metrics", *(["/mock_entry", "/mock_focus"] if settings.has_mock_endpoints else [])]
+    log.warning("no API key is configured: these answer anyone who can reach them", routes=open_to_anyone)
+    if not settings.testing_no_mqtt and not settings.mqtt_client_id:
+        log.warning(
+            "MQTT_CLIENT_ID is not set: on another host, events would not find this instance again",
+            client_id=settings.client_id,
+        )
+
+
 async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
-    status, metrics = Health({"model": None}), Metrics()  # without its model the service does not start
+    metrics = Metrics()
+    health = Health({"model": None}, optional=("central", "scorer"))  # without its model the service does not start
     names = DepartmentNames.with_aliases(settings.department_aliases)
     client = await stack.enter_async_context(
         httpx.AsyncClient(limits=httpx.Limits(max_connections=MAX_CONNECTIONS), timeout=None)  # noqa: S113 - deadlines are the callers'
     )
     model = await asyncio.to_thread(load_model, settings.model_dir)
-    cache, decision_log, catalogue = await _build_storage(stack, settings, names, status)
+    cache, decision_log, catalogue = await _build_storage(stack, settings, names, health)
     services = Services(
         cache=cache,
-        central=_build_central(settings, client),
+        central=_build_central(settings, client, health),
         catalogue=catalogue,
-        scorer=_build_scorer(settings, client, model),
+        scorer=_build_scorer(settings, client, model, health),
         log=decision_log,
         encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
         terms=_build_terms(settings, model),
         clock=partial(datetime.now, UTC),
     )
-    outbox = await _start_messaging(stack, settings, services, names, status, metrics)
-    return Running(services, model, outbox, names, status, metrics)
+    outbox = await _start_messaging(stack, settings, services, names, health, metrics)
+    return Running(services, model, outbox, names, health, metrics)
 
 
-async def _build_storage(stack: AsyncExitStack, settings: Settings, names: DepartmentNames, status: Health) -> Storage:
+async def _build_storage(stack: AsyncExitStack, settings: Settings, names: DepartmentNames, health: Health) -> Storage:
     if settings.testing_no_postgres:
         return await asyncio.to_thread(_memory_storage, settings, names)
     database = await stack.enter_async_context(Database.open(settings.postgres_url, settings.db_pool_size))
-    reports = [status.reporter(part) for part in ("database", "migrations", "catalogue")]
+    reports = [health.reporter(part) for part in ("database", "migrations", "catalogue")]
     for report in reports:
         report("not asked yet")
     catalogue = PostgresCatalogue(database, names, *reports)
-    _spawn(stack, status, "catalogue", catalogue.run())
+    _spawn(stack, health, "catalogue", catalogue.run())
     return PostgresCache(database, settings.unknown_customer), PostgresDecisionLog(database), catalogue
 
 
@@ -154,18 +167,29 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
     return MemoryCache(contexts), MemoryDecisionLog(), MemoryCatalogue(catalogue_coupons(dataset, names))
 
 
-def _build_central(settings: Settings, client: httpx.AsyncClient) -> Central | None:
+def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health) -> Central | None:
     if settings.client_context_url is None:
         return None
     return HttpCentral(
-        client, settings.client_context_url, settings.client_context_timeout_seconds, settings.unknown_customer
+        client,
+        settings.client_context_url,
+        settings.client_context_timeout_seconds,
+        settings.unknown_customer,
+        Breaker(),
+        health.reporter("central"),
     )
 
 
-def _build_scorer(settings: Settings, client: httpx.AsyncClient, model: SklearnScorer) -> Scorer:
+def _build_scorer(settings: Settings, client: httpx.AsyncClient, model: SklearnScorer, health: Health) -> Scorer:
     if settings.coupon_scorer_url is None or settings.testing_no_scoring_service:
         return model
-    outside = HttpScorer(client, settings.coupon_scorer_url, settings.coupon_scorer_timeout_seconds, Breaker())
+    outside = HttpScorer(
+        client,
+        settings.coupon_scorer_url,
+        settings.coupon_scorer_timeout_seconds,
+        Breaker(),
+        health.reporter("scorer"),
+    )
     return FallbackScorer(outside, model)
 
 
@@ -187,18 +211,18 @@ async def _start_messaging(
     settings: Settings,
     services: Services,
     names: DepartmentNames,
-    status: Health,
+    health: Health,
     metrics: Metrics,
 ) -> Outbox:
     if settings.testing_no_mqtt:
-        return _start_outbox(stack, settings, services, MemoryBroker(), status, metrics)
-    focus, entry = _build_links(settings, status)
-    _spawn(stack, status, "broker link", focus.run())
-    _spawn(stack, status, "broker link for entry events", entry.run())
-    outbox = _start_outbox(stack, settings, services, focus, status, metrics)
+        return _start_outbox(stack, settings, services, MemoryBroker(), health, metrics)
+    focus, entry = _build_links(settings, health)
+    _spawn(stack, health, "broker link", focus.run())
+    _spawn(stack, health, "broker link for entry events", entry.run())
+    outbox = _start_outbox(stack, settings, services, focus, health, metrics)
     consumers = [
-        _task(status, "focus consumer", FocusConsumer(services, focus, outbox, names, metrics).run()),
-        _task(status, "entry consumer", EntryConsumer(services, entry, outbox, metrics).run()),
+        _task(health, "focus consumer", FocusConsumer(services, focus, outbox, names, metrics).run()),
+        _task(health, "entry consumer", EntryConsumer(services, entry, outbox, metrics).run()),
     ]
     stack.push_async_callback(_drain, (focus, entry), consumers, outbox)
     return outbox
@@ -209,19 +233,20 @@ def _start_outbox(
     settings: Settings,
     services: Services,
     publisher: Publisher,
-    status: Health,
+    health: Health,
     metrics: Metrics,
 ) -> Outbox:
     seconds = settings.message_expiry_seconds
     expiry = timedelta(seconds=seconds) if seconds else None
     topics = Topics(settings.coupon_prediction_topic_name, settings.dead_letter_topic, expiry)
-    outbox = Outbox(services, publisher, topics, metrics)
-    _spawn(stack, status, "outbox", outbox.run())
-    _spawn(stack, status, "sweeper", outbox.sweep())
+    outbox = Outbox(services, publisher, topics, metrics, health.reporter("publishing"))
+    _spawn(stack, health, "outbox", outbox.run())
+    if not settings.testing_no_mqtt:  # the results of another instance are not for a broker in memory
+        _spawn(stack, health, "sweeper", outbox.sweep())
     return outbox
 
 
-def _build_links(settings: Settings, status: Health) -> tuple[MqttLink, MqttLink]:
+def _build_links(settings: Settings, health: Health) -> tuple[MqttLink, MqttLink]:
     """One link for focus events and results, one for entry events: acknowledgements leave in the order of receipt, and
     a customer must not wait because the central is slow about another.
     """
@@ -234,13 +259,14 @@ def _build_links(settings: Settings, status: Health) -> tuple[MqttLink, MqttLink
         tls=_build_tls(settings),
         keepalive_seconds=settings.mqtt_keepalive_seconds,
         receive_maximum=settings.mqtt_receive_maximum,
+        session_expiry_seconds=settings.mqtt_session_expiry_seconds,
     )
     links = []
     for part, client_id, topic, status_topic in (
         ("broker", settings.client_id, settings.focus_event_topic_name, settings.status_topic),
         ("broker_entry_events", f"{settings.client_id}-entry", settings.entry_event_topic_name, None),
     ):
-        report = status.reporter(part)
+        report = health.reporter(part)
         report("not connected yet")
         topics = [f"$share/{settings.mqtt_shared_group}/{topic}" if settings.mqtt_shared_group else topic]
         links.append(MqttLink(replace(access, client_id=client_id), topics, report, status_topic))
@@ -259,22 +285,22 @@ async def _drain(inboxes: Sequence[Inbox], consumers: Sequence[Task[None]], outb
         inbox.close_inbox()
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
-            await asyncio.gather(*consumers)
+            await asyncio.gather(*consumers, return_exceptions=True)
             await outbox.drain()
     except (TimeoutError, DatabaseUnavailable) as error:
         log.warning("stopped with events in work: they come again", problem=repr(error))
 
 
-def _spawn(stack: AsyncExitStack, status: Health, name: str, work: Coroutine[Any, Any, None]) -> None:
+def _spawn(stack: AsyncExitStack, health: Health, name: str, work: Coroutine[Any, Any, None]) -> None:
     """Run in the background until the stack is closed."""
-    stack.push_async_callback(_cancel, _task(status, name, work))
+    stack.push_async_callback(_cancel, _task(health, name, work))
 
 
-def _task(status: Health, name: str, work: Coroutine[Any, Any, None]) -> Task[None]:
+def _task(health: Health, name: str, work: Coroutine[Any, Any, None]) -> Task[None]:
     def ended(task: Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("background work has crashed", work=name, exc_info=task.exception())
-            status.crashed.append(name)
+            health.crashed.append(name)
 
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(ended)

@@ -91,7 +91,7 @@ class CatalogueHolder(Protocol):
 
     @property
     def current(self) -> Catalogue:
-        """The newest snapshot; an empty one until the first has been read."""
+        """The newest snapshot. Raises DatabaseUnavailable until the first has been read."""
         ...
 
 
@@ -124,7 +124,9 @@ class DecisionLog(Protocol):
         """The broker has acknowledged the results of these decisions. Raises DatabaseUnavailable."""
         ...
 
-    def unpublished(self, decided_before: datetime, limit: int) -> AbstractAsyncContextManager[Sequence[Decision]]:
+    def unpublished(
+        self, decided_from: datetime, decided_before: datetime, limit: int
+    ) -> AbstractAsyncContextManager[Sequence[Decision]]:
         """Decisions whose results the broker never acknowledged, oldest first, for this process alone while open.
 
         Raises DatabaseUnavailable.

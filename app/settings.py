@@ -6,13 +6,22 @@ The table in README.md and `.environment.variables.sh` are generated from the fi
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,10 +32,13 @@ from app.events import IdType
 
 EXIT_CODE = 78  # EX_CONFIG of sysexits.h
 MISSING = "Cannot read {name} env variable. Please, make sure it is set before starting the service."
+UINT32_MAX = 2**32 - 1
 PROJECT = Path(__file__).parent.parent
 BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
 LAST_PORT = 65535
 BROKER = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?", re.ASCII)
+HOST = r"(\[[^\[\]]+\]|[^/?#@:,\[\]]+)(:\d+)?"
+POSTGRES_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?({HOST}(,{HOST})*)?(/[^?#]*)?(\?[^#]*)?", re.ASCII)
 
 
 def _variable(*names: str, default: Any, description: str, example: str = "") -> Any:
@@ -64,6 +76,29 @@ def _service_port(value: object) -> object:
     return value.rpartition(":")[2] if isinstance(value, str) and value.startswith("tcp://") else value
 
 
+def _has_wildcard(topic: str) -> bool:
+    return any(character in topic for character in "+#\0")
+
+
+def _topic(value: str) -> str:
+    if _has_wildcard(value):
+        raise ValueError("must be a topic to publish on: + and # are for subscriptions")
+    return value
+
+
+def _topic_filter(value: str) -> str:
+    levels = value.split("/")
+    if (
+        "\0" in value
+        or any(("+" in level or "#" in level) and len(level) > 1 for level in levels)
+        or "#" in levels[:-1]
+    ):
+        raise ValueError("must be a topic filter: + stands for a whole level, # for all levels at the end")
+    return value
+
+
+Topic = Annotated[str, AfterValidator(_topic)]
+TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)]
 Hosts = Annotated[list[str], NoDecode, BeforeValidator(_hosts)]
 Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
@@ -99,33 +134,33 @@ class Settings(BaseSettings):
     mqtt_client_key_file: Path | None = _variable(
         "MQTT_CLIENT_KEY_FILE", default=None, description="Key of the client certificate."
     )
-    entry_event_topic_name: str = _variable(
+    entry_event_topic_name: TopicFilter = _variable(
         "ENTRY_EVENT_TOPIC_NAME",
         "ENTER_TOPIC",
         default="",
         description="Topic of entry events.",
         example="customer/enter",
     )
-    focus_event_topic_name: str = _variable(
+    focus_event_topic_name: TopicFilter = _variable(
         "FOCUS_EVENT_TOPIC_NAME",
         "FOCUS_TOPIC",
         default="",
         description="Topic of focus events.",
         example="customer/focus",
     )
-    coupon_prediction_topic_name: str = _variable(
+    coupon_prediction_topic_name: Topic = _variable(
         "COUPON_PREDICTION_TOPIC_NAME",
         "COUPON_PREDICTION_TOPIC",
         default="",
         description="Topic that prediction results are published on.",
         example="customer/prediction",
     )
-    dead_letter_topic_name: str = _variable(
+    dead_letter_topic_name: Topic = _variable(
         "DEAD_LETTER_TOPIC_NAME",
         default="",
         description="Topic of refused events, with the reason; default `<focus topic>/rejected`.",
     )
-    status_topic_name: str = _variable(
+    status_topic_name: Topic = _variable(
         "STATUS_TOPIC_NAME",
         default="",
         description="Topic of the retained online/offline status; default `<prediction topic>/status`.",
@@ -148,6 +183,11 @@ class Settings(BaseSettings):
     mqtt_keepalive_seconds: Annotated[int, Field(ge=5, le=600)] = _variable(
         "MQTT_KEEPALIVE_SECONDS", default=15, description="A broker silent for one and a half times this is away."
     )
+    mqtt_session_expiry_seconds: Annotated[int, Field(ge=0, le=UINT32_MAX)] = _variable(
+        "MQTT_SESSION_EXPIRY_SECONDS",
+        default=7 * 24 * 3600,
+        description="The broker keeps events for an instance that is away for so long (MQTT 5).",
+    )
     mqtt_receive_maximum: Annotated[int, Field(ge=1, le=65535)] = _variable(
         "MQTT_RECEIVE_MAXIMUM", default=500, description="Most events in work at a time: the back-pressure (MQTT 5)."
     )
@@ -167,7 +207,7 @@ class Settings(BaseSettings):
     max_products_in_message: Annotated[int, Field(ge=0)] = _variable(
         "MAX_PRODUCTS_IN_MESSAGE", default=0, description="Most products listed in a result; 0: all."
     )
-    message_expiry_seconds: Annotated[int, Field(ge=0)] = _variable(
+    message_expiry_seconds: Annotated[int, Field(ge=0, le=UINT32_MAX)] = _variable(
         "MESSAGE_EXPIRY_SECONDS", default=86400, description="Results that nobody fetched expire after this; 0: never."
     )
     max_event_age_seconds: Annotated[float, Field(gt=0)] | None = _variable(
@@ -295,6 +335,15 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https://")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and POSTGRES_URL.fullmatch(value.get_secret_value()) is None:
+            raise ValueError(
+                "must look like postgresql://user:password@host:port/database, special characters percent-encoded"
+            )
+        return value
+
     @field_validator("mqtt_host")
     @classmethod
     def _can_be_addressed(cls, hosts: list[str]) -> list[str]:
@@ -321,8 +370,11 @@ class Settings(BaseSettings):
         if settings.database_url is None and not (needs_broker and settings.testing_no_postgres):
             wanted += ["DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD"]
         missing = [name for name in wanted if not getattr(settings, name.lower())]
-        if missing:
-            raise ConfigurationError([MISSING.format(name=name) for name in missing])
+        problems = [MISSING.format(name=name) for name in missing]
+        if needs_broker and not settings.testing_no_mqtt:
+            problems += _broker_problems(settings)
+        if problems:
+            raise ConfigurationError(problems)
         return settings
 
     @classmethod
@@ -373,6 +425,20 @@ class Settings(BaseSettings):
     def unknown_customer(self) -> CustomerContext:
         """What is assumed of a customer whom neither the cache nor the central knows."""
         return customer_with(self.default_customer)
+
+
+def _broker_problems(settings: Settings) -> Iterator[str]:
+    """What is wrong about variables together."""
+    if _has_wildcard(settings.dead_letter_topic):
+        yield "Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME."
+    if settings.mqtt_client_cert_file is not None and settings.mqtt_broker_cert_file is None:
+        yield "Cannot use MQTT_CLIENT_CERT_FILE env variable: TLS needs MQTT_BROKER_CERT_FILE."
+    if (settings.mqtt_client_cert_file is None) != (settings.mqtt_client_key_file is None):
+        yield "Cannot use MQTT_CLIENT_CERT_FILE and MQTT_CLIENT_KEY_FILE env variables: both are needed."
+    for name in ("mqtt_broker_cert_file", "mqtt_client_cert_file", "mqtt_client_key_file"):
+        path = getattr(settings, name)
+        if path is not None and not os.access(path, os.R_OK):
+            yield f"Cannot use {name.upper()} env variable: {path} cannot be read."
 
 
 def customer_with(values: Mapping[str, str]) -> CustomerContext:

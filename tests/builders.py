@@ -1,5 +1,6 @@
-"""Values that many tests begin with; `dataclasses.replace` makes the others of them."""
+"""Values that many tests begin with (`dataclasses.replace` makes the others of them), and how they end a task."""
 
+import asyncio
 from datetime import UTC, date, datetime
 
 from app.domain.catalogue import Catalogue
@@ -57,3 +58,10 @@ FOCUS = FocusEvent(
 def catalogue(*coupons: Coupon) -> Catalogue:
     """A catalogue of these coupons, or of the one."""
     return Catalogue(coupons or (COUPON,))
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel until it helps: `asyncio.wait_for` of Python 3.11 may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)

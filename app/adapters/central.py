@@ -1,5 +1,6 @@
 """The central datacentre, over HTTP."""
 
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import quote
 
@@ -7,7 +8,7 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.adapters.breaker import Breaker
-from app.adapters.http_client import HttpCaller, Refused
+from app.adapters.http_client import CallFailed, HttpCaller
 from app.domain.customer import CustomerContext, Gender
 from app.errors import CentralUnavailable
 from app.ports import UnknownCustomer
@@ -45,9 +46,10 @@ class HttpCentral:
         base_url: str,
         deadline_seconds: float,
         defaults: CustomerContext,
-        breaker: Breaker | None = None,
+        breaker: Breaker,
+        report: Callable[[str | None], None] = lambda problem: None,
     ) -> None:
-        self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, breaker or Breaker())
+        self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, breaker, report)
         self._base_url = base_url.rstrip("/")
         self._defaults = defaults
 
@@ -56,7 +58,7 @@ class HttpCentral:
         url = f"{self._base_url}/get_context/{_segment(customer_id)}"
         try:
             status, body = await self._caller.call("GET", url)
-        except Refused as error:
+        except CallFailed as error:
             raise CentralUnavailable(f"the central {error}") from error
         if status == httpx.codes.NOT_FOUND:
             return UnknownCustomer(customer_id)

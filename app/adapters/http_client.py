@@ -1,6 +1,7 @@
 """Asking another service over HTTP: a deadline, one retry within it, a size limit, and a breaker."""
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 import stamina
@@ -10,38 +11,54 @@ from app.adapters.breaker import Breaker
 ATTEMPTS = 2
 
 
-class Refused(Exception):
+class CallFailed(Exception):
     """The other side did not answer as agreed; the message says how."""
 
 
 class HttpCaller:
-    """One other service, asked through the process's one pooled client."""
+    """One other service, asked through the process's one pooled client.
 
-    def __init__(self, client: httpx.AsyncClient, deadline_seconds: float, max_bytes: int, breaker: Breaker) -> None:
+    `report` is told what is wrong when the breaker opens, and None when a call has gone well.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        deadline_seconds: float,
+        max_bytes: int,
+        breaker: Breaker,
+        report: Callable[[str | None], None],
+    ) -> None:
         self._client = client
         self._deadline_seconds = deadline_seconds
         self._max_bytes = max_bytes
         self._breaker = breaker
+        self._report = report
 
     async def call(self, method: str, url: str, content: bytes | None = None) -> tuple[int, bytes]:
-        """Status and body of the answer; statuses from 500 on, and whatever goes wrong on the way, raise Refused."""
+        """Status and body of the answer; statuses from 500 on, and whatever goes wrong on the way, raise CallFailed."""
         if not self._breaker.allows():
-            raise Refused("not asked: it has failed again and again, and is given a rest")
+            raise CallFailed("not asked: it has failed again and again, and is given a rest")
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await self._attempts(method, url, content)
         except TimeoutError:
-            self._breaker.failed()
-            raise Refused(f"no answer within {self._deadline_seconds:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, Refused) as error:
-            self._breaker.failed()
-            raise Refused(str(error) or type(error).__name__) from error
+            raise self._failed(f"no answer within {self._deadline_seconds:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, CallFailed) as error:
+            raise self._failed(str(error) or type(error).__name__) from error
         self._breaker.succeeded()
+        self._report(None)
         return answer
+
+    def _failed(self, problem: str) -> CallFailed:
+        self._breaker.failed()
+        if self._breaker.is_open:
+            self._report(problem)
+        return CallFailed(problem)
 
     async def _attempts(self, method: str, url: str, content: bytes | None) -> tuple[int, bytes]:
         async for attempt in stamina.retry_context(
-            on=(httpx.TransportError, Refused), attempts=ATTEMPTS, wait_initial=0.02, wait_max=0.1, wait_jitter=0.05
+            on=(httpx.TransportError, CallFailed), attempts=ATTEMPTS, wait_initial=0.02, wait_max=0.1, wait_jitter=0.05
         ):
             with attempt:
                 return await self._once(method, url, content)
@@ -51,10 +68,10 @@ class HttpCaller:
         headers = {"content-type": "application/json"} if content is not None else {}
         async with self._client.stream(method, url, content=content, headers=headers) as response:
             if response.status_code >= 500:
-                raise Refused(f"answered with status {response.status_code}")
+                raise CallFailed(f"answered with status {response.status_code}")
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > self._max_bytes:
-                    raise Refused(f"answered with more than {self._max_bytes} bytes")
+                    raise CallFailed(f"answered with more than {self._max_bytes} bytes")
             return response.status_code, bytes(body)

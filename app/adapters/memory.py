@@ -98,9 +98,11 @@ class MemoryDecisionLog:
             self._unpublished.pop(_key(decision), None)
 
     @asynccontextmanager
-    async def unpublished(self, decided_before: datetime, limit: int) -> AsyncIterator[Sequence[Decision]]:
+    async def unpublished(
+        self, decided_from: datetime, decided_before: datetime, limit: int
+    ) -> AsyncIterator[Sequence[Decision]]:
         """See DecisionLog."""
-        waiting = (one for one in self._unpublished.values() if one.basis.decided_at < decided_before)
+        waiting = (one for one in self._unpublished.values() if decided_from <= one.basis.decided_at < decided_before)
         yield sorted(waiting, key=lambda one: one.basis.decided_at)[:limit]
 
 

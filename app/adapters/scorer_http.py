@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import httpx
@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.adapters.breaker import Breaker
-from app.adapters.http_client import HttpCaller, Refused
+from app.adapters.http_client import CallFailed, HttpCaller
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
 from app.errors import ScorerUnavailable
@@ -37,8 +37,15 @@ ANSWER = TypeAdapter(list[Prediction])
 class HttpScorer:
     """Scorer at one URL, one request for each customer, all at once."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, deadline_seconds: float, breaker: Breaker) -> None:
-        self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, breaker)
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        deadline_seconds: float,
+        breaker: Breaker,
+        report: Callable[[str | None], None] = lambda problem: None,
+    ) -> None:
+        self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, breaker, report)
         self._url = url
 
     async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
@@ -59,7 +66,7 @@ class HttpScorer:
     async def _ask(self, customer: CustomerContext, screening: Screening) -> dict[str, float]:
         try:
             status, body = await self._caller.call("POST", self._url, _request(customer, screening))
-        except Refused as error:
+        except CallFailed as error:
             raise ScorerUnavailable(f"the prediction service {error}") from error
         if status != httpx.codes.OK:
             raise ScorerUnavailable(f"the prediction service answered with status {status}")

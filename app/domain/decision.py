@@ -93,13 +93,13 @@ def is_late(event: FocusEvent, now: datetime, max_age_seconds: float | None) -> 
 
 
 def decide(
-    screening: Screening, scores: Floats, threshold: float, source: ContextSource, late: bool = False
+    screening: Screening, scores: Floats, threshold: float, source: ContextSource, *, is_late: bool = False
 ) -> Offer | NoOffer:
     """Offer the best candidate that the rules and the threshold allow.
 
     `scores` has the shape (n,), in the order of `screening.candidates`.
     """
-    if late:
+    if is_late:
         return NoOffer(Reason.LATE_EVENT)
     if not screening.candidates:
         return NoOffer(Reason.ALL_INELIGIBLE if screening.refused else Reason.NO_CANDIDATES)
@@ -111,7 +111,9 @@ def decide(
 
 
 def verdicts(screening: Screening, scores: Floats, threshold: float, outcome: Offer | NoOffer) -> Iterator[Verdict]:
-    """The fate of every coupon of the department, candidates first."""
+    """The fate of every coupon of the department, candidates first; of none where the event came too late for any."""
+    if outcome.reason is Reason.LATE_EVENT:
+        return
     offered = outcome.coupon_id if isinstance(outcome, Offer) else None
     for coupon, score in zip(screening.candidates, scores, strict=True):
         if coupon.coupon_id == offered:

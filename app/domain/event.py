@@ -45,11 +45,14 @@ class FocusEvent:
 
     @property
     def decision_id(self) -> UUID:
-        """The same for every copy of the event, on every replica: it makes the decision unique."""
+        """The same for every copy of the event, on every replica: it makes the decision unique.
+
+        The sender's own name for the event counts together with its customer: senders number their events from 1.
+        """
         if self.event_id is not None:
-            return _digest("event", self.event_id)
+            return _digest("event", self.customer_id, self.event_id)
         if self.correlation_data is not None:
-            return _digest("correlation", self.correlation_data.hex())
+            return _digest("correlation", self.customer_id, self.correlation_data.hex())
         return _digest("focus", self.customer_id, self.ts, self.department.casefold(), self.x, self.y)
 
 

@@ -90,9 +90,9 @@ WHERE d.event_day = k.event_day AND d.decision_id = k.decision_id AND d.publishe
 
 -- name: unpublished_decisions
 SELECT * FROM decision
-WHERE is_to_be_published AND published_at IS NULL AND decided_at < $1
+WHERE is_to_be_published AND published_at IS NULL AND decided_at >= $1 AND decided_at < $2
 ORDER BY decided_at
-LIMIT $2;
+LIMIT $3;
 
 -- name: try_sweeping
 SELECT pg_try_advisory_lock(hashtext('recommendation-service sweep'));

@@ -78,7 +78,9 @@ class Intake(Generic[Event]):
             await work(pending)
         except Exception as error:
             if len(pending) > 1:
-                log.warning("batch failed, trying its events one by one", events=len(pending), problem=repr(error))
+                log.warning(
+                    "batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__
+                )
                 for one in pending:
                     await self.guard(work, [one])
                 return
@@ -124,9 +126,13 @@ class FocusConsumer:
 
     async def run(self) -> None:
         """Work until the inbox is closed, and what has been taken from it is decided."""
-        await self._intake.run(self._work)
-        if self._asking:
-            await asyncio.wait(self._asking)
+        try:
+            await self._intake.run(self._work)
+            if self._asking:
+                await asyncio.wait(self._asking)
+        finally:
+            for task in self._asking:
+                task.cancel()
 
     def _parse(self, message: InboundMessage) -> FocusEvent:
         now = self._services.clock()

@@ -1,6 +1,6 @@
 """What is ready and what is not, part by part; every change is logged once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
@@ -8,19 +8,26 @@ log = structlog.get_logger(__name__)
 
 
 class Health:
-    """The parts that the service needs, each with what is wrong with it (None: nothing).
+    """The parts that the service works with, each with what is wrong with it (None: nothing).
 
-    `crashed` names background work that has ended and should not have: only a restart helps.
+    Without an `optional` part the service still answers every event, only less well. `crashed` names background work
+    that has ended and should not have: only a restart helps.
     """
 
-    def __init__(self, parts: Mapping[str, str | None]) -> None:
+    def __init__(self, parts: Mapping[str, str | None], optional: Collection[str] = ()) -> None:
         self._problems = dict(parts)
+        self._optional = frozenset(optional)
         self.crashed: list[str] = []
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """The parts that are not ready, each with a sentence."""
-        return {part: problem for part, problem in self._problems.items() if problem is not None}
+        """What keeps the service from being ready: each part with a sentence."""
+        return {part: problem for part, problem in self._found() if part not in self._optional}
+
+    @property
+    def degradations(self) -> Mapping[str, str]:
+        """What the service does without: each part with a sentence."""
+        return {part: problem for part, problem in self._found() if part in self._optional}
 
     @property
     def parts(self) -> Mapping[str, str | None]:
@@ -29,8 +36,11 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether nothing that is needed is missing."""
         return not self.problems
+
+    def _found(self) -> list[tuple[str, str]]:
+        return [(part, problem) for part, problem in self._problems.items() if problem is not None]
 
     def reporter(self, part: str) -> Callable[[str | None], None]:
         """A function that takes this part's state: None when it is ready, else what is wrong."""

@@ -19,6 +19,7 @@ class Metrics:
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
         self.events = counter("events", "Events read, by kind.", ["kind"])
         self.dead_letters = counter("dead_letters", "Events refused, by reason.", ["reason"])
+        self.dead_letters_lost = counter("dead_letters_lost", "Dead letters that the broker refused for good.")
         self.entries = counter("entries", "Entry events handled, by where the context came from.", ["source"])
         self.decisions = counter(
             "decisions", "Decisions answered, by reason and whether made before.", ["reason", "repeated"]

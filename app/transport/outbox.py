@@ -3,8 +3,8 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
 
-REFUSED_AGAIN_SECONDS = 5.0
+ATTEMPTS = 3
+AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 15.0
 SWEEP_AGE = timedelta(seconds=60)
 SWEEP_LIMIT = 500
@@ -49,22 +50,35 @@ async def retried(work: Callable[[], Awaitable[Answer]], metrics: Metrics) -> An
     raise AssertionError("an endless retry has ended")
 
 
-def always() -> bool:
-    """For messages that no connection brought."""
-    return True
+def nothing() -> None:
+    """For results that nobody waits for: they are in the log."""
+
+
+def never() -> bool:
+    """For results that no connection's event waits for: the sweeper sends what could not be sent at once."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """A message on its way; `then` runs when the broker has it, `is_wanted` tells whether to try again."""
+    """A message on its way.
+
+    `then` runs when the broker has it, `give_up` when the broker refuses it for good; neither when the event that it
+    answers is no longer `is_live`, since that comes again.
+    """
 
     message: OutboundMessage
     then: Callable[[], None]
-    is_wanted: Callable[[], bool]
+    give_up: Callable[[], None]
+    is_live: Callable[[], bool]
+    attempts: int = 1
 
 
 class Outbox:
-    """Publishes outcomes, and tells the log which results the broker has."""
+    """Publishes outcomes, and tells the log which results the broker has.
+
+    `report` is told None while the broker takes what it is given, else what it refuses.
+    """
 
     def __init__(
         self,
@@ -72,22 +86,32 @@ class Outbox:
         publisher: Publisher,
         topics: Topics,
         metrics: Metrics,
-        refused_again_seconds: float = REFUSED_AGAIN_SECONDS,
+        report: Callable[[str | None], None],
+        again_seconds: float = AGAIN_SECONDS,
     ) -> None:
         self._services = services
         self._publisher = publisher
         self._topics = topics
         self._metrics = metrics
-        self._refused_again_seconds = refused_again_seconds
+        self._report = report
+        self._again_seconds = again_seconds
+        self._refused_topics: set[str] = set()
         self._published: list[Decision] = []
         self._has_published = asyncio.Event()
         self._on_the_way = 0
         self._is_empty = asyncio.Event()
 
     def publish_result(
-        self, decision: Decision, result: bytes, then: Callable[[], None], is_wanted: Callable[[], bool] = always
+        self,
+        decision: Decision,
+        result: bytes,
+        then: Callable[[], None] = nothing,
+        is_live: Callable[[], bool] = never,
     ) -> None:
-        """Send a result; `then` runs when the broker has it. Without a result to send, at once."""
+        """Send a result; `then` runs when the broker has it, or has refused it: the log has it, and sends it later.
+
+        Without a result to send, `then` runs at once.
+        """
         if not decision.is_to_be_published:
             then()
             return
@@ -97,12 +121,21 @@ class Outbox:
             self._has_published.set()
             then()
 
-        self._send(_Sending(self._result(decision, result), published, is_wanted))
+        self._send(_Sending(self._result(decision, result), published, then, is_live))
 
     def publish_dead_letter(self, message: InboundMessage, problems: Sequence[FieldProblem]) -> None:
-        """Send the dead letter of a refused message, and acknowledge the message when the broker has it."""
+        """Send the dead letter of a refused message, and acknowledge the message when the broker has it.
+
+        A broker that refuses the dead letter again and again must not stop all events: then the log tells of it.
+        """
         code = problems[0].code
         self._metrics.dead_letters.labels(code).inc()
+
+        def lost() -> None:
+            self._metrics.dead_letters_lost.inc()
+            log.error("dead letter lost", reason=code, topic=self._topics.dead_letter)
+            message.acknowledge()
+
         letter = OutboundMessage(
             topic=self._topics.dead_letter,
             payload=encode_dead_letter(message.topic, message.payload, problems),
@@ -110,7 +143,7 @@ class Outbox:
             correlation_data=message.correlation_data,
             expiry=self._topics.expiry,
         )
-        self._send(_Sending(letter, message.acknowledge, message.is_live))
+        self._send(_Sending(letter, message.acknowledge, lost, message.is_live))
 
     def _result(self, decision: Decision, result: bytes) -> OutboundMessage:
         return outbound(decision, result, self._topics.prediction, self._topics.expiry)
@@ -123,20 +156,39 @@ class Outbox:
         self._on_the_way -= 1
         if self._on_the_way == 0:
             self._is_empty.set()
-        match future.exception():
-            case None:
-                sending.then()
-            case PublishRefused() as error:
-                self._refused(error)
-                asyncio.get_running_loop().call_later(self._refused_again_seconds, self._send_again, sending)
-            case BrokerUnavailable():
-                pass  # the event was not acknowledged: it comes again, or the sweeper sends its result
-            case error:
-                log.error("publishing failed", topic=sending.message.topic, exc_info=error)
+        error = future.exception()
+        if error is None:
+            self._accepted(sending.message.topic)
+            sending.then()
+            return
+        if not isinstance(error, BrokerUnavailable):
+            self._refused(sending.message.topic, error)
+        if sending.is_live():
+            self._try_again(sending)
 
-    def _send_again(self, sending: _Sending) -> None:
-        if sending.is_wanted():
+    def _try_again(self, sending: _Sending) -> None:
+        if sending.attempts >= ATTEMPTS:
+            sending.give_up()
+            return
+        again = replace(sending, attempts=sending.attempts + 1)
+        asyncio.get_running_loop().call_later(self._again_seconds, self._send_if_live, again)
+
+    def _send_if_live(self, sending: _Sending) -> None:
+        if sending.is_live():
             self._send(sending)
+
+    def _accepted(self, topic: str) -> None:
+        if topic in self._refused_topics:
+            self._refused_topics.remove(topic)
+            if not self._refused_topics:
+                self._report(None)
+
+    def _refused(self, topic: str, error: BaseException) -> None:
+        self._metrics.publish_failures.labels(topic).inc()
+        if topic not in self._refused_topics:
+            log.error("broker refuses message", topic=topic, problem=str(error))
+        self._refused_topics.add(topic)
+        self._report(str(error))
 
     async def run(self) -> None:
         """Mark published results in the log, a batch at a time, until cancelled."""
@@ -164,26 +216,33 @@ class Outbox:
             await asyncio.sleep(every_seconds)
             try:
                 await self.sweep_once()
-            except (DatabaseUnavailable, BrokerUnavailable) as error:
+            except DatabaseUnavailable as error:
                 log.debug("sweep put off", problem=str(error))
 
     async def sweep_once(self) -> None:
-        """One sweep; what the broker refuses waits for the next. Raises DatabaseUnavailable, BrokerUnavailable."""
-        published: list[Decision] = []
-        async with self._services.log.unpublished(self._services.clock() - SWEEP_AGE, SWEEP_LIMIT) as decisions:
-            results = await encode_again(self._services, decisions)
-            for decision, result in zip(decisions, results, strict=True):
-                try:
-                    await self._publisher.publish(self._result(decision, result))
-                except PublishRefused as error:
-                    self._refused(error)
-                    continue
-                published.append(decision)
-                self._metrics.swept.inc()
+        """One sweep: what the broker does not take waits for the next. Raises DatabaseUnavailable.
+
+        Results older than their expiry stay where they are: the broker would have dropped them by now.
+        """
+        now = self._services.clock()
+        oldest = datetime.min.replace(tzinfo=UTC) if self._topics.expiry is None else now - self._topics.expiry
+        async with self._services.log.unpublished(oldest, now - SWEEP_AGE, SWEEP_LIMIT) as decisions:
+            published = await self._publish_again(decisions)
             await self._services.log.mark_published(published)
         if published:
             log.warning("published results that the broker never had", results=len(published))
 
-    def _refused(self, error: PublishRefused) -> None:
-        self._metrics.publish_failures.labels(error.topic).inc()
-        log.error("broker refuses message", topic=error.topic, reason=error.reason)
+    async def _publish_again(self, decisions: Sequence[Decision]) -> list[Decision]:
+        published: list[Decision] = []
+        results = await encode_again(self._services, decisions)
+        for decision, result in zip(decisions, results, strict=True):
+            try:
+                await self._publisher.publish(self._result(decision, result))
+            except BrokerUnavailable:
+                break
+            except PublishRefused as error:
+                self._refused(error.topic, error)
+                continue
+            published.append(decision)
+            self._metrics.swept.inc()
+        return published

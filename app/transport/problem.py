@@ -5,11 +5,14 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.errors import EventRefused, Unavailable
+
+log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
@@ -58,7 +61,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return problem(503, f"Try again: {error}", headers={"retry-after": RETRY_AFTER_SECONDS})
+    log.warning("request put off", problem=str(error))
+    detail = f"Try again: {_away(error)} is away or not ready yet; /readyz says more."
+    return problem(503, detail, headers={"retry-after": RETRY_AFTER_SECONDS})
+
+
+def _away(error: Exception) -> str:
+    return type(error).__name__.removesuffix("Unavailable").lower()
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -19,11 +19,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from app.adapters.memory import MemoryBroker
-from app.adapters.mqtt import BrokerAccess, MqttLink
+from app.adapters.mqtt import MqttLink
+from app.adapters.mqtt_connection import BrokerAccess
 from app.embedded.broker import EmbeddedBroker
 from app.embedded.ports import free_port
 from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, Inbox, OutboundMessage, Publisher
+from tests.builders import stop
 
 PATIENCE_SECONDS = 10.0
 LIMIT = 100
@@ -196,8 +198,7 @@ async def linked(
         await states.until_up()
         yield link
     finally:
-        running.cancel()
-        await asyncio.wait([running])
+        await stop(running)
 
 
 async def received(inbox: Inbox, count: int, limit: int = LIMIT) -> list[InboundMessage]:
@@ -698,8 +699,7 @@ async def test_why_there_is_no_link_is_told(answers: Sequence[bytes], problem: s
         link = MqttLink(BrokerAccess([("127.0.0.1", port)], "service", "MQTTv311"), ["shop/focus"], states)
         running = asyncio.create_task(link.run())
         await states.until_down()
-        running.cancel()
-        await asyncio.wait([running])
+        await stop(running)
 
     assert states.said[0] is not None
     assert states.said[0].startswith(f"127.0.0.1:{port}: {problem}")

@@ -16,8 +16,9 @@ from app.adapters.postgres.database import Database
 from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon, Product
 from app.domain.department import DepartmentNames
+from app.errors import DatabaseUnavailable
 from app.ports import CatalogueHolder
-from tests.builders import COUPON, PRODUCT, TODAY
+from tests.builders import COUPON, PRODUCT, stop
 
 NAMES = DepartmentNames.with_aliases({})
 PATIENCE_SECONDS = 10.0
@@ -138,8 +139,7 @@ async def watching(url: str) -> AsyncIterator[tuple[PostgresCatalogue, Reports]]
         try:
             yield holder, reports
         finally:
-            watch.cancel()
-            await asyncio.wait([watch])
+            await stop(watch)
 
 
 @pytest.fixture
@@ -312,19 +312,33 @@ async def test_in_postgres_the_log_has_a_partition_for_today(postgres_shop: Post
 async def test_an_unmigrated_database_is_reported(empty_database_url: str) -> None:
     async with watching(empty_database_url) as (holder, reports):
         await reports.until(lambda: "migrations" in reports.said)
+        with pytest.raises(DatabaseUnavailable, match="has not been read yet"):
+            _ = holder.current
 
     problem = reports.said["migrations"]
     assert problem is not None
     assert problem.startswith("the database is at nothing, not at 0")
     assert problem.endswith("run `python -m app migrate`")
-    assert (reports.said["database"], len(holder.current)) == (None, 0)
+    assert reports.said["database"] is None
+
+
+async def test_a_database_of_a_newer_version_is_taken(database_url: str, connection: asyncpg.Connection) -> None:
+    await connection.execute("UPDATE alembic_version SET version_num = '9999_newer'")
+    await insert(connection, COUPON)
+
+    async with watching(database_url) as (holder, reports):
+        await reports.until(lambda: "catalogue" in reports.said)
+
+        assert dict(holder.current.coupons) == {"22": COUPON}
+        assert reports.said["migrations"] is None
 
 
 async def test_a_database_that_is_away_is_reported_without_its_password() -> None:
     async with watching("postgresql://someone:secret@127.0.0.1:1/shop") as (holder, reports):
         await reports.until(lambda: "database" in reports.said)
+        with pytest.raises(DatabaseUnavailable, match="has not been read yet"):
+            _ = holder.current
 
     problem = reports.said["database"]
     assert problem is not None
     assert "secret" not in problem
-    assert len(holder.current.screening("Men", TODAY).candidates) == 0

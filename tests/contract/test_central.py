@@ -35,7 +35,7 @@ def memory_central() -> Central:
 @pytest.fixture
 async def http_central() -> AsyncIterator[Central]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_central(CONTEXTS))) as client:
-        yield HttpCentral(client, "http://central", DEADLINE_SECONDS, DEFAULTS)
+        yield HttpCentral(client, "http://central", DEADLINE_SECONDS, DEFAULTS, Breaker())
 
 
 @pytest.fixture(params=["memory_central", "http_central"])
@@ -279,7 +279,7 @@ async def test_a_central_that_hangs_has_a_deadline() -> None:
         raise AssertionError
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(hang), timeout=None) as client:
-        assert "no answer within 0.05 s" in await failing(HttpCentral(client, BASE_URL, 0.05, DEFAULTS))
+        assert "no answer within 0.05 s" in await failing(HttpCentral(client, BASE_URL, 0.05, DEFAULTS, Breaker()))
 
 
 async def test_a_central_that_fails_again_and_again_is_given_a_rest(

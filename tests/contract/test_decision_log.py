@@ -24,6 +24,7 @@ HASH, BODY = b"\x00\xff" * 8, b'{"id":"22"}'
 OTHER_HASH, OTHER_BODY = b"other" * 3, b'{"id":"23"}'
 BODIES = {HASH: BODY}
 EVERYTHING = 1000
+LONG_AGO, LATER = NOW - timedelta(days=9000), NOW + timedelta(days=1)
 PATIENCE_SECONDS = 10.0
 
 BASIS = Basis(
@@ -52,8 +53,8 @@ def events(count: int) -> list[FocusEvent]:
     return [replace(FOCUS, customer_id=str(number)) for number in range(count)]
 
 
-async def waiting(log: DecisionLog, before: datetime = NOW + timedelta(days=1)) -> Sequence[Decision]:
-    async with log.unpublished(before, EVERYTHING) as decisions:
+async def waiting(log: DecisionLog, since: datetime = LONG_AGO, before: datetime = LATER) -> Sequence[Decision]:
+    async with log.unpublished(since, before, EVERYTHING) as decisions:
         return list(decisions)
 
 
@@ -240,21 +241,21 @@ async def test_hands_out_the_oldest_first_up_to_the_limit(log: DecisionLog) -> N
     decisions = [decided(event, at=NOW - timedelta(seconds=index)) for index, event in enumerate(events(5))]
     await log.record(decisions, BODIES)
 
-    async with log.unpublished(NOW + timedelta(seconds=1), 3) as found:
+    async with log.unpublished(LONG_AGO, LATER, 3) as found:
         assert list(found) == decisions[:1:-1]
 
 
-async def test_hands_out_only_what_was_decided_before(log: DecisionLog) -> None:
-    old, new = (decided(event, at=NOW - timedelta(seconds=age)) for event, age in zip(events(2), (61, 60), strict=True))
-    await log.record([old, new], BODIES)
+async def test_hands_out_only_what_was_decided_in_the_time_asked_for(log: DecisionLog) -> None:
+    decisions = [decided(event, at=NOW + timedelta(seconds=index)) for index, event in enumerate(events(4))]
+    await log.record(decisions, BODIES)
 
-    assert await waiting(log, before=NOW - timedelta(seconds=60)) == [old]
+    assert await waiting(log, NOW + timedelta(seconds=1), NOW + timedelta(seconds=3)) == decisions[1:3]
 
 
 async def test_can_be_told_what_was_published_while_it_hands_out(log: DecisionLog) -> None:
     await log.record([decided()], BODIES)
 
-    async with log.unpublished(NOW + timedelta(days=1), EVERYTHING) as found:
+    async with log.unpublished(LONG_AGO, LATER, EVERYTHING) as found:
         await log.mark_published(found)
 
     assert await waiting(log) == []
@@ -273,7 +274,7 @@ async def test_in_postgres_one_instance_at_a_time_hands_out(postgres_logs: tuple
     one, other = postgres_logs
     await one.record([decided()], BODIES)
 
-    async with one.unpublished(NOW + timedelta(days=1), EVERYTHING) as found:
+    async with one.unpublished(LONG_AGO, LATER, EVERYTHING) as found:
         assert list(found) == [decided()]
         assert await waiting(other) == []
 
@@ -287,7 +288,7 @@ async def test_in_postgres_who_fails_while_handing_out_lets_others(
     await one.record([decided()], BODIES)
 
     with pytest.raises(LookupError):
-        async with one.unpublished(NOW + timedelta(days=1), EVERYTHING):
+        async with one.unpublished(LONG_AGO, LATER, EVERYTHING):
             raise LookupError
 
     assert await waiting(other) == [decided()]

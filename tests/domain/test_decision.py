@@ -23,9 +23,9 @@ KNOWN = ContextSource.CACHE
 
 
 def outcome_of(
-    scores: Sequence[float], screening: Screening | None = None, source: ContextSource = KNOWN, late: bool = False
+    scores: Sequence[float], screening: Screening | None = None, source: ContextSource = KNOWN, is_late: bool = False
 ) -> Offer | NoOffer:
-    return decide(screening or screen(SHELF, TODAY), np.array(scores, dtype=float), THRESHOLD, source, late)
+    return decide(screening or screen(SHELF, TODAY), np.array(scores, dtype=float), THRESHOLD, source, is_late=is_late)
 
 
 def test_offers_the_best_candidate() -> None:
@@ -59,8 +59,8 @@ def test_a_department_where_every_coupon_is_refused_has_none_eligible() -> None:
 
 
 def test_a_late_event_gets_nothing_however_good_the_candidates() -> None:
-    assert outcome_of([0.9, 0.9, 0.9], late=True) == NoOffer(Reason.LATE_EVENT)
-    assert outcome_of([], screen((), TODAY), late=True) == NoOffer(Reason.LATE_EVENT)
+    assert outcome_of([0.9, 0.9, 0.9], is_late=True) == NoOffer(Reason.LATE_EVENT)
+    assert outcome_of([], screen((), TODAY), is_late=True) == NoOffer(Reason.LATE_EVENT)
 
 
 def test_an_unknown_customer_gets_an_offer_that_says_so() -> None:
@@ -98,6 +98,13 @@ def test_verdicts_tell_every_coupons_fate() -> None:
         Verdict("8", Refusal.EXPIRED, None),
         Verdict("9", Refusal.OUT_OF_STOCK, None),
     ]
+
+
+def test_an_event_that_came_too_late_for_any_coupon_has_no_verdicts() -> None:
+    screening, scores = screen((*SHELF, SOLD_OUT), TODAY), np.array([0.6, 0.9, 0.7])
+    nothing = decide(screening, scores, THRESHOLD, KNOWN, is_late=True)
+
+    assert list(verdicts(screening, scores, THRESHOLD, nothing)) == []
 
 
 def test_verdicts_without_an_offer_offer_nothing() -> None:

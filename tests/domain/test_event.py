@@ -50,16 +50,21 @@ def test_how_the_department_was_spelled_makes_no_other_decision() -> None:
 
 def test_the_senders_name_for_the_event_beats_its_contents() -> None:
     named = replace(PLACED, event_id="camera-7/42", correlation_data=b"\x01")
-    resent = replace(named, customer_id="9", ts=0, department="Women", x=None, y=None, correlation_data=None)
+    resent = replace(named, ts=0, department="Women", x=None, y=None, correlation_data=None)
 
     assert resent.decision_id == named.decision_id
 
 
 def test_correlation_data_beats_the_contents() -> None:
     sent = replace(PLACED, correlation_data=b"\x00\xff")
-    resent = replace(sent, customer_id="9", ts=0, department="Women", x=None, y=None)
+    resent = replace(sent, ts=0, department="Women", x=None, y=None)
 
     assert resent.decision_id == sent.decision_id
+
+
+@pytest.mark.parametrize("named", [replace(FOCUS, event_id="1"), replace(FOCUS, correlation_data=b"\x01")])
+def test_senders_may_number_the_events_of_every_customer_from_one(named: FocusEvent) -> None:
+    assert replace(named, customer_id="128").decision_id != named.decision_id
 
 
 def test_an_event_id_is_no_correlation_data() -> None:

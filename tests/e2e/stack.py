@@ -72,7 +72,7 @@ class Device:
         start = b'{"customer":{"id":"%b"}' % customer_id.encode()
 
         def about(messages: list[paho.MQTTMessage]) -> list[bytes]:
-            return [one.payload for one in messages if one.payload.startswith(start)]
+            return [bytes(one.payload) for one in messages if one.payload.startswith(start)]
 
         return about(self.hears(lambda heard: len(about(heard)) >= copies, f"a result for customer {customer_id}"))
 

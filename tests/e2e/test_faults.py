@@ -42,7 +42,7 @@ def results_of(device: Device, customer_ids: Sequence[str]) -> dict[str, set[byt
         results.clear()
         for message in device.heard:
             if message.topic != REJECTED:
-                results.setdefault(json.loads(message.payload)["customer"]["id"], set()).add(message.payload)
+                results.setdefault(json.loads(message.payload)["customer"]["id"], set()).add(bytes(message.payload))
         return wanted <= results.keys()
 
     device.hears(all_there, f"a result for each of {len(wanted)} customers")

@@ -33,8 +33,6 @@ async def logging_untouched() -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for handler in root.handlers:
-            handler.close()
         logging.basicConfig(handlers=handlers, level=level, force=True)
         structlog.configure(**config)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime
+from time import monotonic
 
 import asyncpg
 import structlog
@@ -22,6 +24,7 @@ CHECK_SECONDS = 2.0
 CHECK_TIMEOUT_SECONDS = 2.0
 READ_SECONDS = 60.0
 AGAIN_SECONDS = 1.0
+PUT_OFF_SECONDS = 600.0
 CHANNEL = "catalogue_changed"
 
 Report = Callable[[str | None], None]
@@ -47,11 +50,15 @@ class PostgresCatalogue:
         self._on_migrations = on_migrations
         self._on_catalogue = on_catalogue
         self._sql = load_queries("queries.sql")
-        self._current = Catalogue(())
+        self._current: Catalogue | None = None
+        self._partitioned_on: date | None = None
+        self._partition_from = 0.0
 
     @property
     def current(self) -> Catalogue:
         """See CatalogueHolder."""
+        if self._current is None:
+            raise DatabaseUnavailable("the catalogue has not been read yet")
         return self._current
 
     async def run(self) -> None:
@@ -67,32 +74,41 @@ class PostgresCatalogue:
     async def _watch(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         changed = asyncio.Event()
         await connection.add_listener(CHANNEL, lambda *_: changed.set())
-        partitioned_on: date | None = None
         changed.set()
-        while True:
-            if not await self._is_migrated(connection):
-                return
+        while await self._is_migrated(connection):
             if changed.is_set():
                 changed.clear()
                 await self._read(connection)
-            today = datetime.now(UTC).date()
-            if today != partitioned_on:
-                await partitions.ensure_partitions(connection, today)
-                partitioned_on = today
-            try:
-                await asyncio.wait_for(changed.wait(), CHECK_SECONDS)
-            except TimeoutError:
-                continue
+            await self._make_partitions(connection)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await changed.wait()
 
     async def _is_migrated(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+        """Whether the tables are at this version's revision, or at a newer one: replicas are replaced one by one."""
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             found, wanted = await migrations.current(connection), migrations.head()
         self._on_database(None)
-        if found == wanted:
+        if found is not None and found >= wanted:
             self._on_migrations(None)
             return True
         self._on_migrations(f"the database is at {found or 'nothing'}, not at {wanted}: run `python -m app migrate`")
         return False
+
+    async def _make_partitions(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Once a day; put off while somebody reads the log, since inserts would have to wait, too."""
+        today = datetime.now(UTC).date()
+        if today == self._partitioned_on or monotonic() < self._partition_from:
+            return
+        try:
+            await partitions.ensure_partitions(connection, today)
+        except DatabaseUnavailable as error:
+            if connection.is_closed():
+                raise
+            log.warning("partitions of the decision log put off", problem=str(error))
+            self._partition_from = monotonic() + PUT_OFF_SECONDS
+        else:
+            self._partitioned_on = today
 
     async def _read(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Read all coupons, and take them into service. Rows that are no coupons are told in the log."""
@@ -100,7 +116,7 @@ class PostgresCatalogue:
             products = await connection.fetch(self._sql["read_products"], timeout=READ_SECONDS)
             coupons = await connection.fetch(self._sql["read_coupons"], timeout=READ_SECONDS)
         catalogue = await asyncio.to_thread(self._build, products, coupons)
-        if catalogue.version != self._current.version or not self._current.coupons:
+        if self._current is None or catalogue.version != self._current.version:
             self._current = catalogue
             log.info("catalogue read", coupons=len(catalogue), refused=len(coupons) - len(catalogue))
         self._on_catalogue(None if len(catalogue) else "there is no coupon: run `python -m app load DIR`")

@@ -57,17 +57,17 @@ class PostgresDecisionLog:
             await connection.execute(self._sql["mark_published"], *_keys(ordered), datetime.now(UTC))
 
     @asynccontextmanager
-    async def unpublished(self, decided_before: datetime, limit: int) -> AsyncIterator[Sequence[Decision]]:
+    async def unpublished(
+        self, decided_from: datetime, decided_before: datetime, limit: int
+    ) -> AsyncIterator[Sequence[Decision]]:
         """See DecisionLog. While one process has it open, the others see nothing to publish."""
         async with self._database.connection() as connection:
             if not await connection.fetchval(self._sql["try_sweeping"]):
                 yield []
                 return
-            try:
-                rows = await connection.fetch(self._sql["unpublished_decisions"], decided_before, limit)
-                yield [_decision(row) for row in rows]
-            finally:
-                await connection.fetchval(self._sql["stop_sweeping"])
+            rows = await connection.fetch(self._sql["unpublished_decisions"], decided_from, decided_before, limit)
+            yield [_decision(row) for row in rows]
+            await connection.fetchval(self._sql["stop_sweeping"])  # a connection that fails is unlocked on its return
 
 
 def _take(new_ids: set[UUID], decision_id: UUID) -> bool:

@@ -31,6 +31,8 @@ async def readyz(running: FromRunning, verbose: str | None = None) -> JSONRespon
     answer: dict[str, object] = {"status": "ready" if health.is_ready else "not ready"}
     if not health.is_ready:
         answer["problems"] = health.problems
+    if health.degradations:
+        answer["degraded"] = health.degradations
     if verbose is not None:
         answer["parts"] = {part: problem or "ready" for part, problem in health.parts.items()}
     return JSONResponse(answer, status_code=200 if health.is_ready else 503)

@@ -98,22 +98,18 @@ async def mock_focus(request: Request, running: FromRunning, dry_run: bool = Fal
     running.metrics.events.labels("focus").inc()
     gathered, unknown = await gather(services, [event])
     if unknown:
-        gathered = await gather_from_central(services, unknown)
+        gathered = await gather_from_central(services, unknown, is_dry_run=dry_run)
     context_seconds = perf_counter() - started
     (decided,) = await decide_batch(services, gathered, is_dry_run=dry_run)
-    running.metrics.decisions.labels(decided.decision.outcome.reason, str(decided.is_repeated).lower()).inc()
     if not dry_run:
-        running.outbox.publish_result(decided.decision, decided.result, _nothing_more)
+        running.metrics.decisions.labels(decided.decision.outcome.reason, str(decided.is_repeated).lower()).inc()
+        running.outbox.publish_result(decided.decision, decided.result)
     timings = {"context": context_seconds, **decided.stage_seconds}
     timings["total"] = perf_counter() - started
     answer = await _decision_answer(running, decided, timings)
     ending = b',"repeated":true}' if decided.is_repeated else b"}"
     body = b'%b,"decision":%b%b' % (decided.result[:-1], orjson.dumps(answer), ending)
     return Response(body, media_type="application/json")
-
-
-def _nothing_more() -> None:
-    """Nobody waits for the broker's acknowledgement: the result is in the log."""
 
 
 async def _decision_answer(running: Running, decided: Decided, timings: dict[str, float]) -> dict[str, Any]:
@@ -139,8 +135,7 @@ async def _fates(running: Running, decided: Decided) -> Iterable[Verdict] | None
     decision, trace = decided.decision, decided.trace
     if trace is not None:
         return verdicts(trace.screening, trace.scores.values, decision.basis.threshold, decision.outcome)
-    remade = await remake(running.services, decision)
-    return None if remade is None else remade[1]
+    return await remake(running.services, decision)
 
 
 def _candidates(fates: Iterable[Verdict] | None) -> list[dict[str, Any]] | None:

@@ -4,18 +4,21 @@ from datetime import date
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.domain.coupon import Coupon, CouponType
 from app.domain.customer import CustomerContext, Gender
 from app.domain.eligibility import Screening
 from app.domain.features import coupon_matrix
-from app.transport.http.running import FromRunning
+from app.transport.http.openapi import body_of
+from app.transport.http.running import FromRunning, read_body
 
 router = APIRouter(tags=["prediction"])
 
 MAX_COUPONS = 10_000
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
 Id = Annotated[
     str,
@@ -76,9 +79,13 @@ class Prediction(BaseModel):
     prediction: Annotated[float, Field(ge=0, le=1)]
 
 
-@router.post("/score")
-async def score(request: PredictionRequest, running: FromRunning) -> list[Prediction]:
+@router.post("/score", response_model=list[Prediction], openapi_extra=body_of(PredictionRequest))
+async def score(http_request: Request, running: FromRunning) -> list[Prediction]:
     """Score every coupon, whatever its dates and stock: rules are the caller's. Sorted by probability, descending."""
+    try:
+        request = PredictionRequest.model_validate_json(await read_body(http_request, MAX_REQUEST_BYTES))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
     customer_id = request.customer.customer_id
     coupons = tuple(_coupon(one, running) for one in request.coupons)
     screening = Screening(coupons, coupon_matrix(coupons), ())

@@ -47,10 +47,10 @@ CREATE TABLE decision_other_days PARTITION OF decision DEFAULT;
 -- Give a day its own partition, taking over the rows that came early. Safe to call again, and from many replicas.
 -- The strongest lock comes first, on the parent, through which everybody goes: a weaker one to be raised later would
 -- deadlock with a transaction that has read the log and then writes to it. It is a lock on the table, because only that
--- shows this session the partitions that others have made meanwhile (an advisory lock does not). It is held for
--- milliseconds, and waited for a few seconds at most, since the queue behind it holds up the service's inserts: after a
--- timeout the next call tries again.
-CREATE FUNCTION ensure_decision_partition(day DATE) RETURNS void LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
+-- shows this session the partitions that others have made meanwhile (an advisory lock does not). It is held while the
+-- default partition is searched for early rows, and waited for a moment only, since the queue behind it holds up the
+-- service's inserts: who reads the log for long puts the partition off, and its rows go to the default one meanwhile.
+CREATE FUNCTION ensure_decision_partition(day DATE) RETURNS void LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
 DECLARE
     partition_name TEXT := 'decision_' || to_char(day, 'YYYYMMDD');
 BEGIN

@@ -1,0 +1,308 @@
+"""One connection to the broker, with a paho client that is thrown away with it.
+
+paho keeps a queue of its own and sends it again after a reconnect, and it acknowledges through whatever connection is
+there, although packet ids mean other messages once a session is lost. So every connection has a new client, and a
+message can be acknowledged only through the connection that brought it. paho's callbacks run on its thread and do
+nothing but hand over to the event loop.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt import MQTTException
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from app.errors import BrokerUnavailable, PublishRefused
+from app.ports import InboundMessage, OutboundMessage
+
+CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+UNLIMITED = 65_535
+MAX_PACKET_BYTES = 268_435_455
+PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
+NEVER_SEND_RETAINED = SubscribeOptions.RETAIN_DO_NOT_SEND
+
+
+class ProtocolRefused(BrokerUnavailable):
+    """The broker says that it does not speak this version of MQTT."""
+
+
+class HungUp(BrokerUnavailable):
+    """The connection was closed before the broker had accepted it, and nobody said why."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccess:
+    """How to reach the broker: addresses tried in order, credentials, and the terms of a connection.
+
+    `tls` is None for plain TCP. In MQTT 5, `receive_maximum` bounds the messages in work at a time, and the broker
+    keeps events for a client that is away for `session_expiry_seconds`.
+    """
+
+    brokers: Sequence[tuple[str, int]]
+    client_id: str
+    protocol: Literal["MQTTv5", "MQTTv311"] = "MQTTv5"
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+    keepalive_seconds: int = 15
+    receive_maximum: int = 500
+    session_expiry_seconds: int = 7 * 24 * 3600
+
+
+def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the broker's name checked. Raises OSError (ssl.SSLError) for files that cannot be used."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cert_file is not None:
+        context.load_cert_chain(cert_file, key_file)
+    return context
+
+
+@dataclass(slots=True)
+class _Receipt:
+    """An inbound message that waits for its acknowledgement."""
+
+    packet_id: int
+    is_done: bool = False
+
+
+class Connection:
+    """One connection, with the paho client that is thrown away with it."""
+
+    def __init__(
+        self,
+        access: BrokerAccess,
+        protocol: MQTTProtocolVersion,
+        deliver: Callable[[InboundMessage], None],
+        status_topic: str | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._access = access
+        self._protocol = protocol
+        self._is_v5 = protocol is MQTTProtocolVersion.MQTTv5
+        self._deliver = deliver
+        self._status_topic = status_topic
+        self.lost: Future[str] = self._loop.create_future()
+        self._accepted: Future[None] = self._loop.create_future()
+        self._subscribed: Future[list[ReasonCode]] = self._loop.create_future()
+        self._sent: dict[int, tuple[Future[None], str]] = {}
+        self._window = UNLIMITED
+        self._max_packet_bytes = MAX_PACKET_BYTES
+        self._waiting: deque[tuple[Future[None], OutboundMessage]] = deque()
+        self._receipts: deque[_Receipt] = deque()
+        self._client = self._make_client()
+
+    def _make_client(self) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._access.client_id,
+            protocol=self._protocol,
+            clean_session=None if self._is_v5 else False,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_SECONDS
+        client.max_inflight_messages_set(UNLIMITED)
+        if self._access.username is not None:
+            client.username_pw_set(self._access.username, self._access.password)
+        if self._access.tls is not None:
+            client.tls_set_context(self._access.tls)
+        if self._status_topic is not None:
+            client.will_set(self._status_topic, self._status("offline"), qos=1, retain=True)
+        client.on_socket_open = _send_at_once
+        client.on_connect = self._forward(self._on_connect)
+        client.on_disconnect = self._forward(self._on_disconnect)
+        client.on_subscribe = self._forward(self._on_subscribe)
+        client.on_publish = self._forward(self._on_publish)
+        client.on_message = self._forward(self._on_message)
+        return client
+
+    def _forward(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def on_paho_thread(client: paho.Client, userdata: object, *arguments: Any) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process is ending
+                self._loop.call_soon_threadsafe(callback, *arguments)
+
+        return on_paho_thread
+
+    async def open(self, host: str, port: int) -> None:
+        """Connect and wait until the broker has accepted. Raises BrokerUnavailable."""
+        try:
+            await asyncio.to_thread(self._connect, host, port)
+        except (OSError, ValueError) as error:
+            raise BrokerUnavailable(str(error) or type(error).__name__) from error
+        self._client.loop_start()
+        await self._answer(self._accepted, "accept the connection")
+
+    def _connect(self, host: str, port: int) -> None:
+        if not self._is_v5:
+            self._client.connect(host, port, self._access.keepalive_seconds)
+            return
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = self._access.session_expiry_seconds
+        properties.ReceiveMaximum = self._access.receive_maximum
+        self._client.connect(host, port, self._access.keepalive_seconds, clean_start=False, properties=properties)
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Subscribe at QoS 1. Raises BrokerUnavailable, also when the broker refuses a subscription."""
+        if not topics:
+            return
+        if self._is_v5:
+            options = SubscribeOptions(qos=1, retainHandling=NEVER_SEND_RETAINED)
+            self._client.subscribe([(topic, options) for topic in topics])
+        else:
+            self._client.subscribe([(topic, 1) for topic in topics])
+        codes = await self._answer(self._subscribed, "grant the subscription")
+        refused = [f"{topic} ({code})" for topic, code in zip(topics, codes, strict=True) if code.is_failure]
+        if refused:
+            raise BrokerUnavailable(f"the broker refuses the subscription to {', '.join(refused)}")
+
+    def announce(self, status: str) -> None:
+        """Leave word on the status topic, if there is one."""
+        if self._status_topic is not None and self._accepted.done():
+            message = OutboundMessage(self._status_topic, self._status(status), properties={}, is_retained=True)
+            self.publish(message).add_done_callback(Future.exception)
+
+    async def _answer(self, future: Future[Any], what: str) -> Any:
+        """The broker's answer; raises BrokerUnavailable when the connection is lost first, or time runs out."""
+        await asyncio.wait((future, self.lost), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if future.done():
+            return future.result()
+        if self.lost.done():
+            error = HungUp if future is self._accepted else BrokerUnavailable
+            raise error(f"connection closed before the broker could {what}: {self.lost.result()}")
+        raise BrokerUnavailable(f"the broker did not {what} within {CONNECT_SECONDS:g} s")
+
+    async def close(self) -> None:
+        """Say goodbye, if there is someone to say it to, and end paho's thread."""
+        if not self.lost.done():
+            self.announce("offline")
+            self._client.disconnect()
+        with suppress(TimeoutError):  # not wait_for: in Python 3.11 it swallows a cancellation that comes at its end
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
+        if not self.lost.done():
+            self._give_up("closed")
+
+    def publish(self, message: OutboundMessage) -> Future[None]:
+        """Send, or queue while the broker's receive maximum is in flight."""
+        future: Future[None] = self._loop.create_future()
+        if self.lost.done():
+            future.set_exception(BrokerUnavailable("the connection to the broker is lost"))
+        elif len(self._sent) < self._window:
+            self._send(future, message)
+        else:
+            self._waiting.append((future, message))
+        return future
+
+    def _send(self, future: Future[None], message: OutboundMessage) -> None:
+        if len(message.payload) + PACKET_OVERHEAD_BYTES > self._max_packet_bytes:
+            reason = f"{len(message.payload)} bytes are more than the {self._max_packet_bytes} it takes"
+            future.set_exception(PublishRefused(message.topic, reason))
+            return
+        try:
+            properties = self._properties(message) if self._is_v5 else None
+            info = self._client.publish(message.topic, message.payload, 1, message.is_retained, properties)
+        except (ValueError, MQTTException, struct.error) as error:
+            future.set_exception(PublishRefused(message.topic, f"it cannot be sent: {error}"))
+            return
+        if info.rc is MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            future.set_exception(BrokerUnavailable("no packet id is free"))
+        else:
+            self._sent[info.mid] = future, message.topic
+
+    def _properties(self, message: OutboundMessage) -> Properties:
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.ContentType = "application/json"
+        properties.PayloadFormatIndicator = 1
+        if message.expiry is not None:
+            properties.MessageExpiryInterval = int(message.expiry.total_seconds())
+        if message.correlation_data is not None:
+            properties.CorrelationData = message.correlation_data
+        properties.UserProperty = list(message.properties.items())
+        return properties
+
+    def _status(self, status: str) -> bytes:
+        return json.dumps({"status": status, "client_id": self._access.client_id}).encode()
+
+    def _on_connect(self, flags: object, reason: ReasonCode, properties: Properties | None) -> None:
+        if self._accepted.done():
+            return
+        if reason.is_failure:
+            error = ProtocolRefused if reason == "Unsupported protocol version" else BrokerUnavailable
+            self._accepted.set_exception(error(f"the broker refuses the connection: {reason}"))
+            return
+        self._window = getattr(properties, "ReceiveMaximum", UNLIMITED)
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES)
+        self._accepted.set_result(None)
+
+    def _on_subscribe(self, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
+        if not self._subscribed.done():
+            self._subscribed.set_result(codes)
+
+    def _on_publish(self, packet_id: int, reason: ReasonCode, properties: Properties | None) -> None:
+        future, topic = self._sent.pop(packet_id, (None, ""))
+        if future is not None and not future.done():
+            if reason.is_failure:
+                future.set_exception(PublishRefused(topic, str(reason)))
+            else:
+                future.set_result(None)
+        while self._waiting and len(self._sent) < self._window:
+            self._send(*self._waiting.popleft())
+
+    def _on_message(self, message: paho.MQTTMessage) -> None:
+        receipt = _Receipt(message.mid, is_done=message.qos == 0)
+        self._receipts.append(receipt)
+        user_properties = dict(getattr(message.properties, "UserProperty", ()))
+        self._deliver(
+            InboundMessage(
+                topic=message.topic,
+                payload=bytes(message.payload),
+                event_id=user_properties.get("event-id"),
+                correlation_data=getattr(message.properties, "CorrelationData", None),
+                acknowledge=partial(self._acknowledge, receipt),
+                is_live=lambda: not self.lost.done(),
+            )
+        )
+
+    def _acknowledge(self, receipt: _Receipt) -> None:
+        receipt.is_done = True
+        while self._receipts and self._receipts[0].is_done:
+            first = self._receipts.popleft()
+            if first.packet_id and not self.lost.done():
+                self._client.ack(first.packet_id, 1)
+
+    def _on_disconnect(self, flags: object, reason: ReasonCode, properties: Properties | None) -> None:
+        self._give_up(str(reason))
+
+    def _give_up(self, reason: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(f"connection lost: {reason}")
+        unsent = [future for future, _ in self._waiting]
+        for future in (*unsent, *(future for future, _ in self._sent.values())):
+            if not future.done():
+                future.set_exception(BrokerUnavailable("connection lost before the broker acknowledged"))
+        self._waiting.clear()
+        self._sent.clear()
+
+
+def _send_at_once(client: paho.Client, userdata: object, sock: Any) -> None:
+    """Turn off Nagle's algorithm, which holds small packets back for up to 40 ms."""
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

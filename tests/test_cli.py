@@ -1,0 +1,329 @@
+"""The command line, as people type it."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from typer.testing import CliRunner, Result
+
+from app import main
+from app.adapters.postgres import migrations
+from app.adapters.scorer_sklearn import load_model
+from app.cli import cli
+from app.embedded.ports import LOOPBACK, free_port
+from app.errors import ConfigurationError, DatabaseUnavailable, DatasetRefused, MigrationRefused
+from app.main import settings_or_exit
+from app.settings import EXIT_CODE, MISSING, documented_variables, variable_names
+
+PROJECT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 60
+SECRET = "s3cr3t-that-nobody-may-see"
+COMMANDS = ("serve", "run", "migrate", "load", "export", "central", "datagen", "train", "schema", "config")
+BROKER_VARIABLES = ("MQTT_HOST", "ENTRY_EVENT_TOPIC_NAME", "FOCUS_EVENT_TOPIC_NAME", "COUPON_PREDICTION_TOPIC_NAME")
+DATABASE_VARIABLES = ("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD")
+ALL_MISSING = "".join(f"{MISSING.format(name=name)}\n" for name in BROKER_VARIABLES + DATABASE_VARIABLES)
+OURS = {name for _, _, field in documented_variables() for name in variable_names(field)}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def database(environment: pytest.MonkeyPatch, database_url: str) -> str:
+    """A migrated, empty database that the environment names."""
+    environment.setenv("DATABASE_URL", database_url)
+    return database_url
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small shop."""
+    folder = tmp_path_factory.mktemp("shop")
+    result = invoke("datagen", "--out", str(folder), "--customers", "30", "--products", "25", "--coupons", "10")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def shop(made: Path, tmp_path: Path) -> Path:
+    """A copy of the small shop, to spoil."""
+    return Path(shutil.copytree(made, tmp_path / "shop"))
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+async def run(*arguments: str) -> Result:
+    """Invoke a command beside the test's own event loop."""
+    return await asyncio.to_thread(invoke, *arguments)
+
+
+def python(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Python without the service's variables, or in just this environment."""
+    inherited = {name: value for name, value in os.environ.items() if name not in OURS}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=PROJECT,
+        env=inherited if environment is None else dict(environment),
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def count(url: str, table: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
+    finally:
+        await connection.close()
+
+
+async def revision(url: str) -> str | None:
+    connection = await asyncpg.connect(url)
+    try:
+        return await migrations.current(connection)
+    finally:
+        await connection.close()
+
+
+def test_help_lists_the_commands() -> None:
+    result = python("-m", "app", "--help")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [command for command in COMMANDS if f" {command} " not in result.stdout] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = invoke(command, "--help")
+
+    assert result.exit_code == 0
+    assert "Usage: " in result.output
+
+
+@pytest.mark.parametrize("command", [["-m", "app", "serve"], ["-m", "uvicorn", "app.main:app"]], ids=" ".join)
+def test_in_an_empty_environment_all_that_is_missing_is_said_and_the_exit_code_is_78(command: list[str]) -> None:
+    result = python(*command, environment={})
+
+    assert (result.returncode, result.stderr) == (EXIT_CODE, ALL_MISSING)
+    assert result.stderr.startswith(
+        "Cannot read MQTT_HOST env variable. Please, make sure it is set before starting the service.\n"
+    )
+
+
+def test_the_missing_variables_of_a_command_are_said_with_the_exit_code_78() -> None:
+    result = python("-m", "app", "migrate")
+
+    assert result.returncode == EXIT_CODE
+    assert result.stderr == "".join(f"{MISSING.format(name=name)}\n" for name in DATABASE_VARIABLES)
+
+
+def test_what_else_goes_wrong_is_a_sentence_and_the_exit_code_3(tmp_path: Path) -> None:
+    result = python(
+        "-m", "app", "load", str(tmp_path), environment={**os.environ, "DATABASE_URL": "postgresql://nowhere/x"}
+    )
+
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "must have one file products.csv or product_info.csv" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_importing_the_service_and_its_commands_does_nothing_and_loads_no_model() -> None:
+    code = "import app.main, app.cli, sys; print('sklearn' in sys.modules, 'scipy' in sys.modules)"
+
+    result = python("-c", code, environment={})
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "False False\n", "")
+
+
+def test_the_application_is_made_when_it_is_asked_for(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TESTING_NO_MQTT", "true")
+    environment.setenv("TESTING_NO_POSTGRES", "true")
+
+    assert isinstance(main.app, FastAPI)
+    assert not hasattr(main, "application")
+
+
+def test_an_application_without_its_variables_ends_the_process(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        settings_or_exit()
+
+    assert caught.value.code == EXIT_CODE
+    assert capsys.readouterr().err == ALL_MISSING
+
+
+def test_config_shows_every_variable_and_no_secret(environment: pytest.MonkeyPatch) -> None:
+    values = {
+        "MQTT_HOST": "broker-1,broker-2:1884",
+        "MQTT_PASSWORD": SECRET,
+        "ENTER_TOPIC": "shop/entry",
+        "FOCUS_TOPIC": "shop/focus",
+        "COUPON_PREDICTION_TOPIC": "shop/prediction",
+        "DATABASE_URL": f"postgresql://service:{SECRET}@db/cache",
+        "DB_PASSWORD": SECRET,
+        "DEPARTMENT_ALIASES": "Lads=Boys",
+    }
+    for name, value in values.items():
+        environment.setenv(name, value)
+
+    result = invoke("config")
+
+    shown = dict(line.split("=", 1) for line in result.output.splitlines())
+    assert result.exit_code == 0
+    assert list(shown) == [name for name, _, _ in documented_variables()]
+    assert SECRET not in result.output
+    assert (shown["MQTT_PASSWORD"], shown["DATABASE_URL"]) == ("**********", "**********")
+    assert (shown["MQTT_HOST"], shown["ENTRY_EVENT_TOPIC_NAME"]) == ("broker-1,broker-2:1884", "shop/entry")
+    assert (shown["DEPARTMENT_ALIASES"], shown["PREDICTION_THRESHOLD"]) == ("Lads=Boys", "")
+
+
+def test_config_says_what_is_missing_beside_what_is_there() -> None:
+    result = invoke("config")
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert "LOG_LEVEL=INFO\n" in result.output
+
+
+def test_the_database_can_be_named_by_the_second_family_of_variables(
+    environment: pytest.MonkeyPatch, database_url: str
+) -> None:
+    url = urlsplit(database_url)
+    parts = {"HOST": url.hostname, "PORT": url.port, "DB": url.path[1:], "USER": url.username, "PASSWORD": url.password}
+    for name, value in parts.items():
+        environment.setenv(f"POSTGRES_{name}", str(value))
+
+    assert invoke("migrate").output == "nothing to do\n"
+
+
+def test_datagen_makes_the_same_shop_of_the_same_seed(made: Path, tmp_path: Path) -> None:
+    sizes = ("--customers", "30", "--products", "25", "--coupons", "10")
+    again = invoke("datagen", "--out", str(tmp_path / "again"), *sizes)
+    other = invoke("datagen", "--out", str(tmp_path / "other"), *sizes, "--seed", "7", "--year", "2001")
+
+    assert again.output == f"{tmp_path / 'again'}: 30 customers, 25 products, 10 coupons\n"
+    assert contents(tmp_path / "again") == contents(made)
+    assert contents(tmp_path / "other") != contents(made)
+    assert b",2001-" in contents(tmp_path / "other")["coupon_info.csv"]
+    assert other.exit_code == 0
+
+
+def test_datagen_writes_the_history_where_that_is_asked_for(tmp_path: Path) -> None:
+    sizes = ("--customers", "30", "--products", "25", "--coupons", "10")
+    result = invoke("datagen", "--out", str(tmp_path / "shop"), *sizes, "--history", str(tmp_path / "history"))
+
+    assert result.exit_code == 0
+    assert list((tmp_path / "history").iterdir())
+    assert result.output.endswith(f"{tmp_path / 'history'}: purchases and coupon use\n")
+
+
+def test_the_tables_are_made_and_taken_away(environment: pytest.MonkeyPatch, empty_database_url: str) -> None:
+    environment.setenv("DATABASE_URL", empty_database_url)
+
+    up, again, down = invoke("migrate"), invoke("migrate"), invoke("migrate", "--down", "base")
+
+    applied = [line.removeprefix("applied: ") for line in up.output.splitlines()]
+    assert applied[-1] == migrations.head()
+    assert again.output == "nothing to do\n"
+    assert down.output.splitlines() == [f"undone: {name}" for name in reversed(applied)]
+
+
+def test_a_revision_that_nobody_knows_is_refused(database: str) -> None:
+    result = invoke("migrate", "--to", "9999_unknown")
+
+    assert isinstance(result.exception, MigrationRefused)
+
+
+def test_a_folder_is_loaded_and_written_back_identical(database: str, shop: Path, tmp_path: Path) -> None:
+    loaded = invoke("load", str(shop))
+    exported = invoke("export", str(tmp_path / "back"))
+
+    assert (loaded.exit_code, exported.exit_code) == (0, 0), loaded.output
+    assert "30" in loaded.output
+    assert f"{tmp_path / 'back' / 'customer_info.csv'}: 30 rows" in exported.output
+    assert contents(tmp_path / "back") == contents(shop)
+
+
+async def test_a_dry_run_of_load_reports_and_changes_nothing(database: str, shop: Path) -> None:
+    result = await run("load", str(shop), "--dry-run")
+
+    assert result.exit_code == 0
+    assert "dry run: nothing was changed" in result.output
+    assert await count(database, "coupon_info") == 0
+
+
+async def test_rows_that_are_refused_are_shown_and_the_others_loaded(database: str, shop: Path) -> None:
+    with (shop / "customer_info.csv").open("a") as file:
+        file.write("900,F,-5,1,1,1,1,1,1\nx7,F,5,1,1,1,1,1,1\n")
+
+    result = await run("load", str(shop))
+
+    assert result.exit_code == 3
+    assert 'refused: customer_info.csv, line 32: age "-5" must be 0 to 150\n' in result.output
+    assert 'refused: customer_info.csv, line 33: customer_id "x7" must be a whole number\n' in result.output
+    assert await count(database, "customer_info") == 30
+
+
+async def test_coupons_that_have_all_expired_are_moved_where_that_is_asked_for(database: str, shop: Path) -> None:
+    old = (shop / "coupon_info.csv").read_text().replace(",2026-", ",2001-")
+    (shop / "coupon_info.csv").write_text(old)
+
+    silent, asked = await run("load", str(shop)), await run("load", str(shop), "--shift-dates")
+
+    assert "WARNING: all coupons have expired" in silent.output
+    assert "their dates were moved by" in asked.output
+
+
+def test_a_folder_without_the_files_is_refused(database: str, tmp_path: Path) -> None:
+    result = invoke("load", str(tmp_path))
+
+    assert isinstance(result.exception, DatasetRefused)
+
+
+@pytest.mark.parametrize("wait", ["0", "0.3"])
+def test_that_the_database_is_away_is_said_without_its_password(environment: pytest.MonkeyPatch, wait: str) -> None:
+    environment.setenv("DATABASE_URL", f"postgresql://u:{SECRET}@{LOOPBACK}:{free_port()}/x")
+
+    result = invoke("migrate", "--wait", wait)
+
+    assert isinstance(result.exception, DatabaseUnavailable)
+    assert SECRET not in str(result.exception)
+
+
+async def test_a_command_that_may_wait_does_its_work_at_once_when_it_can(database: str, shop: Path) -> None:
+    result = await run("load", str(shop), "--wait", "5")
+
+    assert result.exit_code == 0
+    assert await revision(database) == migrations.head()
+
+
+def test_the_generated_files_of_this_repository_are_fresh() -> None:
+    result = invoke("schema", "--check")
+
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_training_makes_a_model_that_the_service_can_use(tmp_path: Path) -> None:
+    result = invoke("train", "--out", str(tmp_path / "model"))
+
+    assert result.exit_code == 0, result.output
+    scorer = load_model(tmp_path / "model")
+    assert result.output.endswith(f"{scorer.version}; use it with MODEL_DIR={tmp_path / 'model'}\n")

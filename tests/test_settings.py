@@ -1,0 +1,297 @@
+"""The environment, as people set it."""
+
+import pytest
+
+from app.domain.customer import CustomerContext, Gender
+from app.errors import ConfigurationError
+from app.events import IdType
+from app.settings import BUILT_IN_MODEL, MISSING, Settings, documented_variables, variable_names
+
+SECRET = "s3cr3t-that-nobody-may-see"
+BROKER = {
+    "MQTT_HOST": "broker",
+    "ENTRY_EVENT_TOPIC_NAME": "shop/entry",
+    "FOCUS_EVENT_TOPIC_NAME": "shop/focus",
+    "COUPON_PREDICTION_TOPIC_NAME": "shop/prediction",
+}
+DATABASE = {"DB_HOST": "db", "DB_NAME": "cache", "DB_USER": "service", "DB_PASSWORD": SECRET}
+IN_ORDER = [*BROKER, *DATABASE]
+
+
+class Environment:
+    """The service's variables, and no others of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        for _, _, field in documented_variables():
+            for name in variable_names(field):
+                monkeypatch.delenv(name, raising=False)
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self._monkeypatch.setenv(name, value)
+
+    def unset(self, name: str) -> None:
+        self._monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    return Environment(monkeypatch)
+
+
+def problems(*, needs_broker: bool = True) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_environment(needs_broker=needs_broker)
+    return caught.value.problems
+
+
+def test_all_that_is_missing_is_named_at_once(environment: Environment) -> None:
+    assert problems() == tuple(MISSING.format(name=name) for name in IN_ORDER)
+    assert problems()[0] == (
+        "Cannot read MQTT_HOST env variable. Please, make sure it is set before starting the service."
+    )
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_the_one_that_is_missing_is_named(environment: Environment, name: str) -> None:
+    environment.set(**BROKER | DATABASE)
+    environment.unset(name)
+
+    assert problems() == (MISSING.format(name=name),)
+
+
+@pytest.mark.parametrize(("name", "blank"), [("MQTT_HOST", " , "), *((name, "") for name in IN_ORDER)])
+def test_an_empty_variable_is_missing(environment: Environment, name: str, blank: str) -> None:
+    environment.set(**BROKER | DATABASE | {name: blank})
+
+    assert problems() == (MISSING.format(name=name),)
+
+
+def test_an_empty_variable_takes_its_default(environment: Environment) -> None:
+    environment.set(**BROKER, **DATABASE)
+    for name, _, _ in documented_variables():
+        if name not in BROKER | DATABASE and name != "LOG_FILENAME":
+            environment.set(**{name: ""})
+    settings = Settings.from_environment()
+
+    assert (settings.db_port, settings.port, settings.mqtt_receive_maximum) == (5432, 8000, 500)
+    assert (settings.client_context_url, settings.prediction_threshold, settings.mock_endpoints) == (None, None, False)
+    assert (settings.log_filename, settings.log_level, settings.model_dir) == ("messages.log", "INFO", BUILT_IN_MODEL)
+
+
+def test_the_empty_log_file_name_means_no_log_file(environment: Environment) -> None:
+    environment.set(LOG_FILENAME="")
+
+    assert Settings.partial().log_filename == ""
+
+
+def test_the_second_family_of_names_is_read(environment: Environment) -> None:
+    environment.set(
+        MQTT_HOST="broker",
+        ENTER_TOPIC="shop/entry",
+        FOCUS_TOPIC="shop/focus",
+        COUPON_PREDICTION_TOPIC="shop/prediction",
+        POSTGRES_HOST="db",
+        POSTGRES_PORT="6543",
+        POSTGRES_DB="cache",
+        POSTGRES_USER="service",
+        POSTGRES_PASSWORD=SECRET,
+    )
+    settings = Settings.from_environment()
+
+    assert settings.entry_event_topic_name == "shop/entry"
+    assert settings.focus_event_topic_name == "shop/focus"
+    assert settings.coupon_prediction_topic_name == "shop/prediction"
+    assert settings.postgres_url == f"postgresql://service:{SECRET}@db:6543/cache"
+
+
+def test_the_documented_name_goes_before_its_alias_unless_it_is_empty(environment: Environment) -> None:
+    environment.set(
+        FOCUS_EVENT_TOPIC_NAME="documented", FOCUS_TOPIC="alias", ENTRY_EVENT_TOPIC_NAME="", ENTER_TOPIC="alias"
+    )
+    settings = Settings.partial()
+
+    assert (settings.focus_event_topic_name, settings.entry_event_topic_name) == ("documented", "alias")
+
+
+def test_without_a_broker_no_broker_variable_is_required(environment: Environment) -> None:
+    environment.set(TESTING_NO_MQTT="yes", **DATABASE)
+
+    settings = Settings.from_environment()
+
+    assert settings.has_mock_endpoints
+
+
+def test_without_a_database_no_database_variable_is_required(environment: Environment) -> None:
+    environment.set(TESTING_NO_POSTGRES="1", **BROKER)
+
+    assert not Settings.from_environment().has_mock_endpoints
+
+
+def test_a_command_that_works_on_the_database_requires_no_broker(environment: Environment) -> None:
+    environment.set(TESTING_NO_POSTGRES="1")
+
+    assert problems(needs_broker=False) == tuple(MISSING.format(name=name) for name in DATABASE)
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "true", "True", "on"])
+def test_the_mock_endpoints_are_asked_for_by_any_yes(environment: Environment, value: str) -> None:
+    environment.set(MOCK_ENDPOINTS=value)
+
+    assert Settings.partial().has_mock_endpoints
+
+
+def test_one_url_names_the_database_instead_of_five_variables(environment: Environment) -> None:
+    url = f"postgresql://service:{SECRET}@db/cache?sslmode=require"
+    environment.set(DATABASE_URL=url, **BROKER, **DATABASE)
+
+    assert Settings.from_environment().postgres_url == url
+
+
+def test_names_and_passwords_are_quoted_in_the_url_of_the_database(environment: Environment) -> None:
+    environment.set(DB_HOST="db", DB_NAME="a/b", DB_USER="a@b", DB_PASSWORD="p:/?#%")
+
+    assert Settings.partial().postgres_url == "postgresql://a%40b:p%3A%2F%3F%23%25@db:5432/a%2Fb"
+
+
+def test_a_port_that_kubernetes_sets_for_a_service_named_postgres_does_no_harm(environment: Environment) -> None:
+    environment.set(POSTGRES_PORT="tcp://1.2.3.4:5433")
+    alone = Settings.partial().db_port
+    environment.set(DB_PORT="5432")
+
+    assert (alone, Settings.partial().db_port) == (5433, 5432)
+
+
+@pytest.mark.parametrize(
+    ("variables", "brokers"),
+    [
+        ({"MQTT_HOST": "a"}, [("a", 1883)]),
+        ({"MQTT_HOST": "a", "MQTT_PORT": "1884"}, [("a", 1884)]),
+        ({"MQTT_HOST": "a, b:1885 ,,c", "MQTT_PORT": "1884"}, [("a", 1884), ("b", 1885), ("c", 1884)]),
+        ({"MQTT_HOST": "a,b:1885", "MQTT_BROKER_CERT_FILE": "ca.pem"}, [("a", 8883), ("b", 1885)]),
+        ({"MQTT_HOST": "[::1],[fe80::1]:1885"}, [("::1", 1883), ("fe80::1", 1885)]),
+    ],
+)
+def test_each_broker_has_its_port_or_the_usual_one(
+    environment: Environment, variables: dict[str, str], brokers: list[tuple[str, int]]
+) -> None:
+    environment.set(**variables)
+
+    assert Settings.partial().brokers == brokers
+
+
+def test_topics_and_the_client_id_have_defaults_of_their_own(environment: Environment) -> None:
+    environment.set(**BROKER, PORT="8123")
+    default = Settings.partial()
+    environment.set(DEAD_LETTER_TOPIC_NAME="dead", STATUS_TOPIC_NAME="status", MQTT_CLIENT_ID="till-1")
+    named = Settings.partial()
+
+    assert (default.dead_letter_topic, default.status_topic) == ("shop/focus/rejected", "shop/prediction/status")
+    assert default.client_id.startswith("recommendation-service-")
+    assert default.client_id.endswith("-8123")
+    assert (named.dead_letter_topic, named.status_topic, named.client_id) == ("dead", "status", "till-1")
+
+
+def test_departments_get_further_spellings(environment: Environment) -> None:
+    environment.set(DEPARTMENT_ALIASES="Lads=Boys, Damen = Women,")
+
+    assert Settings.partial().department_aliases == {"Lads": "Boys", "Damen": "Women"}
+
+
+def test_what_is_assumed_of_an_unknown_customer_can_be_said(environment: Environment) -> None:
+    environment.set(DEFAULT_CUSTOMER="gender=F,age=35,mean_buy_price=20.5")
+
+    assert Settings.partial().unknown_customer == CustomerContext("", Gender.FEMALE, 35, 20.5, 5, 10.0, 30, 4, 50)
+
+
+def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
+    environment.set(LOG_LEVEL=" warning ", OUTPUT_ID_TYPE="int", PREDICTION_THRESHOLD="0", MAX_EVENT_AGE_SECONDS="60")
+    settings = Settings.partial()
+
+    assert (settings.log_level, settings.output_id_type) == ("WARNING", IdType.INTEGER)
+    assert (settings.prediction_threshold, settings.max_event_age_seconds) == (0.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MQTT_HOST", "broker:wrong"),
+        ("MQTT_HOST", "broker:70000"),
+        ("MQTT_HOST", "broker:00"),
+        ("MQTT_HOST", ":1883"),
+        ("MQTT_HOST", "::1"),
+        ("MQTT_PORT", "wrong"),
+        ("MQTT_PORT", "70000"),
+        ("MQTT_PROTOCOL_VERSION", "wrong"),
+        ("MQTT_RECEIVE_MAXIMUM", "-77"),
+        ("PREDICTION_THRESHOLD", "1.5"),
+        ("PREDICTION_THRESHOLD", "nan"),
+        ("PUBLISH_EMPTY_PREDICTION", "wrong"),
+        ("OUTPUT_ID_TYPE", "wrong"),
+        ("MAX_EVENT_AGE_SECONDS", "-77"),
+        ("STORE_TIMEZONE", "Mars/Olympus"),
+        ("STORE_TIMEZONE", "../../etc/passwd"),
+        ("DEPARTMENT_ALIASES", "wrong"),
+        ("DEPARTMENT_ALIASES", "=Boys"),
+        ("CLIENT_CONTEXT_URL", "ftp://wrong"),
+        ("COUPON_SCORER_URL", "wrong"),
+        ("DEFAULT_CUSTOMER", "age=wrong"),
+        ("DEFAULT_CUSTOMER", "age=-77"),
+        ("DEFAULT_CUSTOMER", "gender=wrong"),
+        ("DEFAULT_CUSTOMER", "mean_buy_price=inf"),
+        ("DEFAULT_CUSTOMER", "customer_id=77"),
+        ("DATABASE_URL", f"mysql://service:{SECRET}@db/cache"),
+        ("DATABASE_URL", f"postgresql://service:{SECRET}/x@db/cache"),
+        ("DATABASE_URL", f"host=db password={SECRET}"),
+        ("DB_PORT", "wrong"),
+        ("POSTGRES_PORT", "wrong"),
+        ("POSTGRES_PORT", "tcp://1.2.3.4"),
+        ("DB_POOL_SIZE", "1"),
+        ("PORT", "70000"),
+        ("LOG_LEVEL", "wrong"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_not_repeated(environment: Environment, name: str, value: str) -> None:
+    environment.set(**BROKER | DATABASE | {name: value})
+
+    (problem,) = problems()
+
+    assert problem.startswith(f"Cannot use {name} env variable: ")
+    assert value not in problem
+    assert SECRET not in problem
+
+
+def test_all_that_is_wrong_is_named_at_once(environment: Environment) -> None:
+    environment.set(MQTT_PORT="x", LOG_LEVEL="y", PORT="z")
+
+    assert [problem.split()[2] for problem in problems()] == ["MQTT_PORT", "PORT", "LOG_LEVEL"]
+
+
+def test_secrets_are_in_no_text_of_the_settings(environment: Environment) -> None:
+    url = f"postgresql://service:{SECRET}@db/cache"
+    environment.set(MQTT_PASSWORD=SECRET, DB_PASSWORD=SECRET, DATABASE_URL=url)
+    settings = Settings.partial()
+
+    texts = [repr(settings), str(settings), repr(settings.model_dump()), settings.model_dump_json()]
+    assert [text for text in texts if SECRET in text] == []
+    assert settings.postgres_url == url
+
+
+def test_secrets_are_in_no_error(environment: Environment) -> None:
+    environment.set(MQTT_PASSWORD=SECRET, DB_PASSWORD=SECRET, DATABASE_URL=f"mysql://u:{SECRET}@db/x", PORT="z")
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_environment()
+
+    chain: BaseException | None = caught.value
+    while chain is not None:
+        assert SECRET not in f"{chain!r}{chain}"
+        chain = chain.__context__
+
+
+def test_every_variable_is_documented_with_a_name_and_a_meaning() -> None:
+    for name, attribute, field in documented_variables():
+        assert name.isupper()
+        assert attribute == name.lower()
+        assert field.description
