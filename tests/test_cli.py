@@ -180,6 +180,7 @@ def test_config_shows_every_variable_and_no_secret(environment: pytest.MonkeyPat
         "COUPON_PREDICTION_TOPIC": "shop/prediction",
         "DATABASE_URL": f"postgresql://service:{SECRET}@db/cache",
         "DB_PASSWORD": SECRET,
+        "CLIENT_CONTEXT_URL": f"http://service:{SECRET}@central:8001/v1",
         "DEPARTMENT_ALIASES": "Lads=Boys",
     }
     for name, value in values.items():
@@ -192,6 +193,7 @@ def test_config_shows_every_variable_and_no_secret(environment: pytest.MonkeyPat
     assert list(shown) == [name for name, _, _ in documented_variables()]
     assert SECRET not in result.output
     assert (shown["MQTT_PASSWORD"], shown["DATABASE_URL"]) == ("**********", "**********")
+    assert shown["CLIENT_CONTEXT_URL"] == "http://**********@central:8001/v1"
     assert (shown["MQTT_HOST"], shown["ENTRY_EVENT_TOPIC_NAME"]) == ("broker-1,broker-2:1884", "shop/entry")
     assert (shown["DEPARTMENT_ALIASES"], shown["PREDICTION_THRESHOLD"]) == ("Lads=Boys", "")
 
@@ -277,7 +279,7 @@ async def test_rows_that_are_refused_are_shown_and_the_others_loaded(database: s
     result = await run("load", str(shop))
 
     assert result.exit_code == 3
-    assert 'refused: customer_info.csv, line 32: age "-5" must be 0 to 150\n' in result.output
+    assert 'refused: customer_info.csv, line 32: age "-5" must be from 0 to 150\n' in result.output
     assert 'refused: customer_info.csv, line 33: customer_id "x7" must be a whole number\n' in result.output
     assert await count(database, "customer_info") == 30
 

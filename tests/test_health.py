@@ -30,6 +30,14 @@ def test_it_is_ready_when_no_part_has_a_problem() -> None:
     assert (health.is_ready, health.problems, health.parts) == (True, {}, {"model": None, "broker": None})
 
 
+def test_without_an_optional_part_it_is_ready_and_says_what_it_does_without() -> None:
+    health = Health({"model": None}, optional=("central",))
+    health.reporter("central")("away")
+
+    assert (health.is_ready, health.problems, health.degradations) == (True, {}, {"central": "away"})
+    assert health.parts == {"model": None, "central": "away"}
+
+
 def test_each_change_is_told_once(told: list[EventDict]) -> None:
     report = Health({}).reporter("broker")
     for problem in ("away", "away", "refused", None, None, "away"):

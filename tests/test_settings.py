@@ -1,5 +1,7 @@
 """The environment, as people set it."""
 
+from pathlib import Path
+
 import pytest
 
 from app.domain.customer import CustomerContext, Gender
@@ -224,6 +226,11 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("MQTT_PORT", "wrong"),
         ("MQTT_PORT", "70000"),
         ("MQTT_PROTOCOL_VERSION", "wrong"),
+        ("FOCUS_EVENT_TOPIC_NAME", "shop/#/focus"),
+        ("ENTER_TOPIC", "shop/entry+"),
+        ("COUPON_PREDICTION_TOPIC_NAME", "shop/+"),
+        ("DEAD_LETTER_TOPIC_NAME", "shop/#"),
+        ("MESSAGE_EXPIRY_SECONDS", "4294967296"),
         ("MQTT_RECEIVE_MAXIMUM", "-77"),
         ("PREDICTION_THRESHOLD", "1.5"),
         ("PREDICTION_THRESHOLD", "nan"),
@@ -266,6 +273,38 @@ def test_all_that_is_wrong_is_named_at_once(environment: Environment) -> None:
     environment.set(MQTT_PORT="x", LOG_LEVEL="y", PORT="z")
 
     assert [problem.split()[2] for problem in problems()] == ["MQTT_PORT", "PORT", "LOG_LEVEL"]
+
+
+def test_events_may_be_read_from_many_topics_when_dead_letters_have_one_of_their_own(environment: Environment) -> None:
+    environment.set(**BROKER | DATABASE | {"FOCUS_EVENT_TOPIC_NAME": "shop/+/focus"})
+    without = problems()
+    environment.set(DEAD_LETTER_TOPIC_NAME="shop/rejected")
+
+    assert without == ("Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME.",)
+    assert Settings.from_environment().focus_event_topic_name == "shop/+/focus"
+
+
+def test_a_client_certificate_wants_its_key_and_the_brokers_certificate(
+    environment: Environment, tmp_path: Path
+) -> None:
+    files = {name: str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")}
+    for path in files.values():
+        Path(path).touch()
+    environment.set(**BROKER | DATABASE, MQTT_CLIENT_CERT_FILE=files["client.pem"])
+    alone = problems()
+    environment.set(MQTT_CLIENT_KEY_FILE=files["client.key"], MQTT_BROKER_CERT_FILE=files["ca.pem"])
+
+    assert [problem.partition(":")[0] for problem in alone] == [
+        "Cannot use MQTT_CLIENT_CERT_FILE env variable",
+        "Cannot use MQTT_CLIENT_CERT_FILE and MQTT_CLIENT_KEY_FILE env variables",
+    ]
+    assert Settings.from_environment().brokers == [("broker", 8883)]
+
+
+def test_a_certificate_that_cannot_be_read_is_said(environment: Environment, tmp_path: Path) -> None:
+    environment.set(**BROKER | DATABASE, MQTT_BROKER_CERT_FILE=str(tmp_path / "ca.pem"))
+
+    assert problems() == (f"Cannot use MQTT_BROKER_CERT_FILE env variable: {tmp_path / 'ca.pem'} cannot be read.",)
 
 
 def test_secrets_are_in_no_text_of_the_settings(environment: Environment) -> None:

@@ -127,7 +127,8 @@ class CountingLog(MemoryDecisionLog):
 
     async def waiting(self) -> list[Decision]:
         """All that has not been marked as published."""
-        async with self.unpublished(datetime.max.replace(tzinfo=UTC), 1000) as decisions:
+        ever = [limit.replace(tzinfo=UTC) for limit in (datetime.min, datetime.max)]
+        async with self.unpublished(ever[0], ever[1], 1000) as decisions:
             return list(decisions)
 
 

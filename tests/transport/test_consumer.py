@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, shop: Shop, publisher: Publisher) -> None:
         self._services = shop.services
         self.metrics = Metrics()
-        self.outbox = Outbox(self._services, publisher, TOPICS, self.metrics, refused_again_seconds=0)
+        self.outbox = Outbox(self._services, publisher, TOPICS, self.metrics, lambda problem: None, again_seconds=0)
 
     async def read_focus(self, inbox: Inbox) -> None:
         """Until the inbox is closed."""
@@ -110,11 +110,14 @@ async def test_an_event_is_acknowledged_when_its_result_is_and_not_before() -> N
     assert bench.count("focus_event_seconds_count") == 1
 
 
-async def test_an_event_whose_result_was_lost_is_left_to_come_again() -> None:
-    shop, letter = Shop(), Letter(body())
-    bench = Bench(shop, HeldPublisher(BrokerUnavailable("lost")))
+async def test_an_event_whose_connection_was_lost_before_its_result_is_left_to_come_again() -> None:
+    is_live = True
+    shop, publisher, letter = Shop(), HeldPublisher(), Letter(body(), is_live=lambda: is_live)
+    bench = Bench(shop, publisher)
 
     await bench.read_focus(FullInbox(letter))
+    is_live = False
+    publisher.futures[0].set_exception(BrokerUnavailable("lost"))
     await bench.outbox.drain()
 
     assert letter.acknowledgements == 0
@@ -122,15 +125,17 @@ async def test_an_event_whose_result_was_lost_is_left_to_come_again() -> None:
 
 
 async def test_an_event_that_comes_again_gets_the_same_bytes() -> None:
-    shop, publisher = Shop(), HeldPublisher(BrokerUnavailable("lost"), None)
-    bench = Bench(shop, publisher)
+    shop, broker = Shop(), MemoryBroker()
+    bench = Bench(shop, broker)
     await bench.read_focus(FullInbox(Letter(body())))
+    shop.clock.now += timedelta(days=1)
     again = Letter(body())
 
     await bench.read_focus(FullInbox(again))
     await bench.outbox.drain()
 
-    assert publisher.payloads[0] == publisher.payloads[1]
+    first, second = (message.payload for message in broker.published)
+    assert first == second
     assert again.acknowledgements == 1
     assert len(shop.log.inserted) == 1
     assert bench.count("decisions_total", reason="offered", repeated="true") == 1

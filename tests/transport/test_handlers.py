@@ -158,6 +158,15 @@ async def test_the_central_is_asked_once_for_a_customer_not_known_here() -> None
     assert await gather(shop.services, events[:1]) == ([Gathered(events[0], context("new"), ContextSource.CACHE)], [])
 
 
+async def test_a_dry_run_leaves_the_cache_as_it_is() -> None:
+    shop = Shop(central=AskedCentral(context("new")))
+
+    gathered = await gather_from_central(shop.services, [focus("new")], is_dry_run=True)
+
+    assert gathered == [Gathered(focus("new"), context("new"), ContextSource.CENTRAL)]
+    assert await shop.cache.read(["new"]) == {}
+
+
 async def test_a_batch_decides_as_its_events_alone_would() -> None:
     events = [
         focus("7"),
@@ -304,15 +313,13 @@ async def test_a_decision_can_be_made_again_from_the_log_alone_on_another_day() 
 
     remade = await remake(shop.services, logged)
 
-    assert remade == (
-        logged.outcome,
-        [
-            Verdict("22", Refusal.OUTRANKED, 0.6),
-            Verdict("2", None, 0.7),
-            Verdict("3", Refusal.BELOW_THRESHOLD, 0.1),
-            Verdict("9", Refusal.EXPIRED, None),
-        ],
-    )
+    assert logged.outcome == Offer("2", 0.7, 1.0, Reason.OFFERED)
+    assert remade == [
+        Verdict("22", Refusal.OUTRANKED, 0.6),
+        Verdict("2", None, 0.7),
+        Verdict("3", Refusal.BELOW_THRESHOLD, 0.1),
+        Verdict("9", Refusal.EXPIRED, None),
+    ]
 
 
 async def test_a_decision_on_a_catalogue_that_is_gone_is_not_made_again() -> None:
@@ -323,12 +330,20 @@ async def test_a_decision_on_a_catalogue_that_is_gone_is_not_made_again() -> Non
     assert await remake(shop.services, answer.decision) is None
 
 
-async def test_a_decision_of_a_model_that_is_gone_is_not_made_again() -> None:
+async def test_a_decision_that_the_model_would_make_otherwise_today_is_not_made_again() -> None:
     shop = Shop()
     (answer,) = await decided(shop.services, focus())
-    shop.scorer.model_version = "model@2"
+    shop.scorer.scores = {"22": 0.6}
 
     assert await remake(shop.services, answer.decision) is None
+
+
+async def test_a_late_event_has_no_fates_to_tell() -> None:
+    shop = Shop(terms=replace(TERMS, max_event_age_seconds=60))
+    (answer,) = await decided(shop.services, focus())
+
+    assert answer.decision.outcome.reason is Reason.LATE_EVENT
+    assert await remake(shop.services, answer.decision) == []
 
 
 async def test_the_message_names_the_event_by_the_decision_unless_the_sender_named_it() -> None:

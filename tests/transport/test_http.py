@@ -22,6 +22,7 @@ from app.errors import DatabaseUnavailable
 from app.events import MAX_BODY_BYTES
 from app.handlers import decide_batch
 from app.ports import OutboundMessage
+from app.transport.http.score import MAX_REQUEST_BYTES
 from tests.transport.application import client_of, running_app, running_of, with_ports
 from tests.transport.builders import AskedCentral, FailingCache, Shop, context, focus, on
 from tests.transport.eventually import eventually
@@ -278,7 +279,7 @@ async def test_a_wrong_request_for_scores_is_refused_by_field(
     response = await client.post("/score", json={"customer": CUSTOMER, "coupons": [{**SCORED, **change}]})
 
     assert is_problem(response, 422)
-    assert [error["field"] for error in response.json()["errors"]] == [f"body.coupons.0.{field}"]
+    assert [error["field"] for error in response.json()["errors"]] == [f"coupons.0.{field}"]
 
 
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
@@ -331,8 +332,13 @@ async def test_a_database_that_is_away_is_a_problem_to_try_again(app: FastAPI, c
     assert response.headers["retry-after"] == "2"
 
 
-@pytest.mark.parametrize("path", ["/mock_entry", "/mock_focus"])
-async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [("/mock_entry", MAX_BODY_BYTES), ("/mock_focus", MAX_BODY_BYTES), ("/score", MAX_REQUEST_BYTES)],
+)
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(
+    client: httpx.AsyncClient, path: str, limit: int
+) -> None:
     chunks_read = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -346,7 +352,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: httpx.
 
     assert is_problem(response, 422)
     assert response.json()["errors"][0]["code"] == "too_large"
-    assert chunks_read == MAX_BODY_BYTES // 1024 + 1
+    assert chunks_read == limit // 1024 + 1
 
 
 @pytest.mark.parametrize("path", ["/docs", "/asyncapi"])
@@ -474,6 +480,15 @@ async def test_without_its_broker_the_service_starts_and_says_what_is_missing() 
     assert f"127.0.0.1:{port}" in ready.json()["problems"]["broker"]
     assert verbose.json()["parts"]["model"] == "ready"
     assert [alive.status_code, check.status_code] == [200, 200]
+
+
+async def test_without_its_central_the_service_is_ready_and_says_what_it_does_without() -> None:
+    async with running_app(CLIENT_CONTEXT_URL=f"http://127.0.0.1:{free_port()}") as app, client_of(app) as client:
+        entered = await client.post("/mock_entry", json={"id": "stranger", "ts": 1})
+        ready = await client.get("/readyz")
+
+    assert entered.json()["context_source"] == "defaults"
+    assert (ready.status_code, ready.json()["status"], ready.json()["degraded"].keys()) == (200, "ready", {"central"})
 
 
 async def test_beside_mqtt_the_mock_endpoints_are_there_only_when_asked_for() -> None:

@@ -1,12 +1,13 @@
 """The way out: what is published, what is tried again, and what the log is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import orjson
+import pytest
 import stamina
 
 from app.adapters.memory import MemoryBroker
@@ -41,8 +42,14 @@ class SlowLog(CountingLog):
         self.is_marked.set()
 
 
-def outbox_of(shop: Shop, publisher: Publisher, metrics: Metrics | None = None) -> Outbox:
-    return Outbox(shop.services, publisher, TOPICS, metrics or Metrics(), refused_again_seconds=0)
+def outbox_of(
+    shop: Shop,
+    publisher: Publisher,
+    metrics: Metrics | None = None,
+    report: Callable[[str | None], None] = lambda problem: None,
+    topics: Topics = TOPICS,
+) -> Outbox:
+    return Outbox(shop.services, publisher, topics, metrics or Metrics(), report, again_seconds=0)
 
 
 async def decided(shop: Shop, *timestamps: int) -> list[Decided]:
@@ -87,59 +94,92 @@ async def test_the_event_is_done_when_the_broker_has_its_result_and_not_before()
     assert await shop.log.waiting() == []
 
 
-async def test_a_lost_connection_leaves_the_event_to_come_again() -> None:
-    shop, publisher, letter = Shop(), HeldPublisher(BrokerUnavailable("lost")), Letter(b"")
+async def test_a_result_lost_with_its_connection_leaves_the_event_to_come_again() -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(BrokerUnavailable("lost")), Letter(b"", is_live=lambda: False)
     outbox = outbox_of(shop, publisher)
     (answer,) = await decided(shop)
 
-    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge, letter.message.is_live)
     await outbox.drain()
+    await turns()
 
     assert letter.acknowledgements == 0
     assert len(publisher.published) == 1
     assert await shop.log.waiting() == [answer.decision]
 
 
-async def test_a_failure_that_nobody_expected_leaves_the_event_to_come_again() -> None:
-    shop, publisher, letter = Shop(), HeldPublisher(ZeroDivisionError()), Letter(b"")
+async def test_a_result_that_no_event_waits_for_is_left_to_the_sweeper() -> None:
+    shop, publisher = Shop(), HeldPublisher(BrokerUnavailable("away"))
     outbox = outbox_of(shop, publisher)
     (answer,) = await decided(shop)
 
-    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    outbox.publish_result(answer.decision, answer.result)
     await outbox.drain()
+    await turns()
 
-    assert letter.acknowledgements == 0
+    assert len(publisher.published) == 1
     assert await shop.log.waiting() == [answer.decision]
 
 
-async def test_what_the_broker_refuses_is_counted_and_tried_again() -> None:
+async def test_what_the_broker_refuses_is_counted_told_and_tried_again() -> None:
     shop, publisher, letter, metrics = Shop(), HeldPublisher(REFUSED, REFUSED, None), Letter(b""), Metrics()
-    outbox = outbox_of(shop, publisher, metrics)
+    told: list[str | None] = []
+    outbox = outbox_of(shop, publisher, metrics, told.append)
     (answer,) = await decided(shop)
 
-    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge, letter.message.is_live)
     async with asyncio.timeout(5):
         await letter.is_acknowledged.wait()
 
     assert publisher.payloads == [answer.result] * 3
     assert letter.acknowledgements == 1
     assert count(metrics, "publish_failures_total", topic="shop/prediction") == 2
+    assert told == [str(REFUSED), str(REFUSED), None]
 
 
-async def test_what_was_refused_is_not_tried_again_when_its_event_comes_again() -> None:
-    shop, publisher, asked = Shop(), HeldPublisher(REFUSED), asyncio.Event()
+@pytest.mark.parametrize("error", [REFUSED, ZeroDivisionError("unforeseen")], ids=["refused", "unforeseen"])
+async def test_a_result_that_is_refused_for_good_stays_in_the_log_and_its_event_is_done(error: Exception) -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(error, error, error), Letter(b"")
     outbox = outbox_of(shop, publisher)
     (answer,) = await decided(shop)
 
-    def is_wanted() -> bool:
-        asked.set()
-        return False
-
-    outbox.publish_result(answer.decision, answer.result, lambda: None, is_wanted)
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge, letter.message.is_live)
     async with asyncio.timeout(5):
-        await asked.wait()
+        await letter.is_acknowledged.wait()
+    await outbox.drain()
+    await turns()
+
+    assert letter.acknowledgements == 1
+    assert len(publisher.published) == 3
+    assert await shop.log.waiting() == [answer.decision]
+
+
+async def test_what_was_refused_is_not_tried_again_when_its_event_comes_again() -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(REFUSED), Letter(b"")
+    liveness = [True, False]
+    outbox = outbox_of(shop, publisher)
+    (answer,) = await decided(shop)
+
+    outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge, lambda: liveness.pop(0))
+    async with asyncio.timeout(5):
+        while liveness:
+            await turns()
 
     assert len(publisher.published) == 1
+    assert letter.acknowledgements == 0
+
+
+async def test_a_broker_that_refuses_dead_letters_does_not_stop_the_events() -> None:
+    publisher, letter, metrics = HeldPublisher(REFUSED, REFUSED, REFUSED), Letter(b"not json"), Metrics()
+    outbox = outbox_of(Shop(), publisher, metrics)
+
+    outbox.publish_dead_letter(letter.message, PROBLEMS)
+    async with asyncio.timeout(5):
+        await letter.is_acknowledged.wait()
+
+    assert letter.acknowledgements == 1
+    assert len(publisher.published) == 3
+    assert count(metrics, "dead_letters_lost_total") == 1
 
 
 async def test_a_dead_letter_says_why_and_acknowledges_the_message_when_the_broker_has_it() -> None:
@@ -264,20 +304,58 @@ async def test_a_result_that_the_broker_refuses_does_not_hold_up_the_sweep_of_th
     assert publisher.payloads == [first.result, second.result]
     assert await shop.log.waiting() == [first.decision]
     assert count(metrics, "publish_failures_total", topic="shop/prediction") == 1
+    assert count(metrics, "results_swept_total") == 1
 
 
-async def test_the_sweeper_goes_on_after_the_broker_was_away() -> None:
-    log = SlowLog(failures=0)
+async def test_a_result_older_than_its_expiry_is_not_swept() -> None:
+    shop, broker = Shop(), MemoryBroker()
+    (answer,) = await decided(shop)
+    shop.clock.now = NOW + timedelta(hours=1, seconds=1)
+
+    await outbox_of(shop, broker).sweep_once()
+
+    assert list(broker.published) == []
+    assert await shop.log.waiting() == [answer.decision]
+
+
+async def test_results_that_never_expire_are_swept_however_old() -> None:
+    shop, broker = Shop(), MemoryBroker()
+    (answer,) = await decided(shop)
+    shop.clock.now = NOW + timedelta(days=400)
+
+    await outbox_of(shop, broker, topics=replace(TOPICS, expiry=None)).sweep_once()
+
+    assert [message.payload for message in broker.published] == [answer.result]
+
+
+async def test_the_sweeper_stops_at_a_broker_that_is_away_and_keeps_what_it_has_not_sent() -> None:
+    shop, publisher = Shop(), HeldPublisher(None, BrokerUnavailable("away"))
+    first, second, third = await decided(shop, 1, 2, 3)
+    shop.clock.now += 2 * MINUTE
+
+    await outbox_of(shop, publisher).sweep_once()
+
+    assert publisher.payloads == [first.result, second.result]
+    assert await shop.log.waiting() == [second.decision, third.decision]
+
+
+async def test_the_sweeper_goes_on_after_broker_and_database_were_away() -> None:
+    log = SlowLog(failures=2)
     shop = Shop(log=log)
     (answer,) = await decided(shop)
     shop.clock.now += 2 * MINUTE
-    publisher = HeldPublisher(BrokerUnavailable("away"), None)
+    publisher = HeldPublisher(BrokerUnavailable("away"), None, None, None)
 
     sweeping = asyncio.create_task(outbox_of(shop, publisher).sweep(every_seconds=0))
     async with asyncio.timeout(5):
-        await log.is_marked.wait()
+        await eventually_marked(log)
     sweeping.cancel()
     await asyncio.wait([sweeping])
 
-    assert publisher.payloads == [answer.result] * 2
+    assert set(publisher.payloads) == {answer.result}
     assert await log.waiting() == []
+
+
+async def eventually_marked(log: SlowLog) -> None:
+    while await log.waiting():
+        await turns()
