@@ -227,7 +227,7 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("MQTT_PORT", "70000"),
         ("MQTT_PROTOCOL_VERSION", "wrong"),
         ("FOCUS_EVENT_TOPIC_NAME", "shop/#/focus"),
-        ("ENTER_TOPIC", "shop/entry+"),
+        ("ENTRY_EVENT_TOPIC_NAME", "shop/entry+"),
         ("COUPON_PREDICTION_TOPIC_NAME", "shop/+"),
         ("DEAD_LETTER_TOPIC_NAME", "shop/#"),
         ("MESSAGE_EXPIRY_SECONDS", "4294967296"),

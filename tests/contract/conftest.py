@@ -1,15 +1,29 @@
-"""The application in memory, for those who ask it over HTTP."""
+"""A database that a module's tests share, and the application in memory for those who ask it over HTTP."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
+import structlog
 
 from app.main import create_app
 from app.settings import Settings
+from tests.postgres import PostgresServer
 
+TABLES = (
+    "coupon_product",
+    "coupon_info",
+    "product_info",
+    "customer_info",
+    "customer_fetch",
+    "customer_info_text",
+    "decision",
+    "encoded_coupon",
+)
 IN_MEMORY: dict[str, Any] = {
     "TESTING_NO_MQTT": True,
     "TESTING_NO_POSTGRES": True,
@@ -20,17 +34,43 @@ IN_MEMORY: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+async def shared_database_url(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
+    """The URL of a migrated database; to make one for each test would take most of the time."""
+    async with postgres_server.database(migrated_template) as name:
+        yield postgres_server.database_url(name)
+
+
+@pytest.fixture
+async def database_url(shared_database_url: str) -> str:
+    """The URL of a migrated, empty database; partitions of the decision log may be there from the tests before."""
+    connection = await asyncpg.connect(shared_database_url)
+    try:
+        await connection.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
+    finally:
+        await connection.close()
+    return shared_database_url
+
+
 @pytest.fixture(scope="session")
 async def app_client() -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the started application; logging is put back as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    """A client of the application, which runs to the end of the session and leaves the logging of others alone."""
     app = create_app(Settings(**IN_MEMORY))
+    async with AsyncExitStack() as stack:
+        with logging_kept():
+            await stack.enter_async_context(app.router.lifespan_context(app))
+        transport = httpx.ASGITransport(app)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://service"))
+
+
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Put logging back as it was."""
+    root = logging.getLogger()
+    handlers, level, configuration = list(root.handlers), root.level, structlog.get_config()
     try:
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client,
-        ):
-            yield client
+        yield
     finally:
-        logging.basicConfig(handlers=handlers, level=level, force=True)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**configuration)

@@ -1,9 +1,11 @@
 """What every broker link does: the one in memory, and MqttLink on a real mosquitto; and what only MQTT can show."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
@@ -446,6 +448,27 @@ async def test_a_topic_that_cannot_be_published_on_is_refused(mosquitto: Embedde
             await done(link.publish(replace(RESULT, topic=bad_topic)))
 
 
+async def test_a_message_larger_than_the_broker_takes_is_refused_and_cuts_nothing_off(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    async with linked(access_to(mosquitto)) as link:
+        with pytest.raises(PublishRefused, match="17825792 bytes are more than the 16777216 it takes"):
+            await done(link.publish(OutboundMessage(topic, bytes(17 * 1024 * 1024), {})))
+        await done(link.publish(replace(RESULT, topic=topic)))
+
+
+async def test_a_message_that_cannot_be_written_is_refused(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with linked(access_to(mosquitto)) as link:
+        for unwritable in (
+            replace(RESULT, topic="x" * 70_000),
+            replace(RESULT, topic=topic, properties={"event-id": "x" * 70_000}),
+            replace(RESULT, topic=topic, correlation_data=bytes(70_000)),
+        ):
+            with pytest.raises(PublishRefused):
+                await done(link.publish(unwritable))
+        await done(link.publish(replace(RESULT, topic=topic)))
+
+
 async def test_without_a_connection_nothing_is_published() -> None:
     link = MqttLink(BrokerAccess([("127.0.0.1", 1)], "nobody"), [], States())
 
@@ -656,13 +679,36 @@ async def test_tries_the_brokers_in_order(mosquitto: EmbeddedBroker, topic: str)
     assert others == [None]
 
 
+def restart_with(broker: EmbeddedBroker, *lines: str) -> None:
+    """Stop, and start with more lines in the configuration, of which the last word counts."""
+    broker.stop()
+    path = broker.data_dir / "mosquitto.conf"
+    path.write_text("\n".join([path.read_text(), *lines, ""]))
+    broker.process.start()
+
+
+async def test_says_who_it_is_to_a_broker_that_asks(own_mosquitto: EmbeddedBroker) -> None:
+    passwords, salt = own_mosquitto.data_dir / "passwords", b"twelve bytes"
+    key = hashlib.pbkdf2_hmac("sha512", b"s3cret", salt, 101)
+    passwords.write_text(f"service:$7$101${b64encode(salt).decode()}${b64encode(key).decode()}\n")
+    passwords.chmod(0o700)
+    restart_with(own_mosquitto, "allow_anonymous false", f"password_file {passwords}")
+    known, states = replace(access_to(own_mosquitto), username="service", password="s3cret"), States()
+
+    async with linked(known, "shop/focus") as link:
+        await done(link.publish(replace(RESULT, topic="shop/prediction")))
+    stranger = asyncio.create_task(MqttLink(replace(known, password="guess"), [], states).run())
+    await states.until_down()
+    await stop(stranger)
+
+    assert states.said == [f"127.0.0.1:{own_mosquitto.port}: the broker refuses the connection: Not authorized"]
+
+
 async def test_a_topic_that_the_broker_forbids_is_refused(own_mosquitto: EmbeddedBroker) -> None:
-    own_mosquitto.stop()
     rules = own_mosquitto.data_dir / "acl"
     rules.write_text("topic readwrite shop/#\n")
-    with (own_mosquitto.data_dir / "mosquitto.conf").open("a") as configuration:
-        configuration.write(f"acl_file {rules}\n")
-    own_mosquitto.process.start()
+    rules.chmod(0o700)
+    restart_with(own_mosquitto, f"acl_file {rules}")
 
     async with linked(access_to(own_mosquitto)) as link:
         with pytest.raises(PublishRefused, match="the broker refuses to publish on 'office': Not authorized"):
@@ -731,7 +777,14 @@ async def test_3_1_1_carries_the_payload_alone(mosquitto: EmbeddedBroker, topic:
     assert result.properties is None or result.properties.isEmpty()
 
 
-@pytest.mark.parametrize("refusal", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b""])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(b"\x20\x02\x00\x01", id="in words of 3.1.1"),
+        pytest.param(b"\x20\x03\x00\x84\x00", id="in words of 5"),
+        pytest.param(b"", id="by hanging up"),
+    ],
+)
 async def test_a_broker_that_refuses_version_5_is_spoken_to_in_3_1_1(
     mosquitto: EmbeddedBroker, topic: str, refusal: bytes
 ) -> None:
@@ -748,6 +801,30 @@ async def test_a_broker_that_refuses_version_5_is_spoken_to_in_3_1_1(
 
     assert (event.payload, event.event_id, event.correlation_data) == (b"focus", None, None)
     assert result.payload == RESULT.payload
+
+
+async def test_where_3_1_1_fails_too_version_5_is_tried_again() -> None:
+    spoken: list[int] = []
+    has_spoken = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            await reader.readuntil(b"MQTT")
+            spoken.extend(await reader.readexactly(1))
+            writer.write(b"\x20\x02\x00\x01")
+            await writer.drain()
+            has_spoken.set()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        running = asyncio.create_task(MqttLink(BrokerAccess([("127.0.0.1", port)], "service"), [], States()).run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(spoken) < 3:
+                has_spoken.clear()
+                await has_spoken.wait()
+        await stop(running)
+
+    assert spoken[:3] == [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5]
 
 
 async def test_works_with_a_broker_that_knows_3_1_1_alone(amqtt: EmbeddedBroker, topic: str) -> None:

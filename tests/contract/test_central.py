@@ -113,10 +113,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def asking(answers: Answers, clock: Clock) -> AsyncIterator[HttpCentral]:
+def reports() -> list[str | None]:
+    return []
+
+
+@pytest.fixture
+async def asking(answers: Answers, clock: Clock, reports: list[str | None]) -> AsyncIterator[HttpCentral]:
     breaker = Breaker(failures=3, rest_seconds=10.0, clock=clock)
     async with httpx.AsyncClient(transport=httpx.MockTransport(answers)) as client:
-        yield HttpCentral(client, BASE_URL, DEADLINE_SECONDS, DEFAULTS, breaker)
+        yield HttpCentral(client, BASE_URL, DEADLINE_SECONDS, DEFAULTS, breaker, reports.append)
 
 
 async def failing(central: HttpCentral) -> str:
@@ -339,3 +344,18 @@ async def test_failures_between_successes_give_no_rest(asking: HttpCentral, answ
         await failing(asking)
         answers.with_status(404)
         assert await asking.fetch("127") == UnknownCustomer("127")
+
+
+async def test_reports_what_is_wrong_from_the_first_rest_to_the_next_success(
+    asking: HttpCentral, answers: Answers, clock: Clock, reports: list[str | None]
+) -> None:
+    answers.with_status(500)
+    for _ in range(4):
+        await failing(asking)
+    assert reports == ["answered with status 500"]
+
+    clock.seconds = 10.0
+    answers.with_body()
+    await asking.fetch("127")
+
+    assert reports == ["answered with status 500", None]

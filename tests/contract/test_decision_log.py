@@ -314,7 +314,7 @@ async def test_in_postgres_instances_never_wait_for_each_other_in_a_circle(
 
 @pytest.mark.parametrize(
     ("ts", "table"),
-    [(FOCUS.ts, f"decision_{TODAY:%Y%m%d}"), (0, "decision_other_days"), (253402300799, "decision_other_days")],
+    [(FOCUS.ts, f"decision_{TODAY:%Y%m%d}"), (192322800, "decision_other_days"), (253402300799, "decision_other_days")],
 )
 async def test_in_postgres_a_day_without_a_partition_goes_to_the_other_days(
     postgres_logs: tuple[DecisionLog, DecisionLog], connection: asyncpg.Connection, ts: int, table: str
@@ -328,10 +328,12 @@ async def test_in_postgres_a_day_without_a_partition_goes_to_the_other_days(
 async def test_in_postgres_a_decision_that_moves_to_its_days_partition_is_still_the_same(
     postgres_logs: tuple[DecisionLog, DecisionLog], connection: asyncpg.Connection
 ) -> None:
-    await postgres_logs[0].record([decided()], BODIES)
-    await ensure_partitions(connection, TODAY)
+    early = decided(replace(FOCUS, ts=0))
+    await postgres_logs[0].record([early], BODIES)
+    await ensure_partitions(connection, early.event.day)
 
-    assert list(await postgres_logs[1].record([decided()], BODIES)) == [(decided(), False)]
+    assert await connection.fetchval("SELECT tableoid::regclass::text FROM decision") == "decision_19700101"
+    assert list(await postgres_logs[1].record([early], BODIES)) == [(early, False)]
 
 
 async def test_a_database_that_is_away_is_reported() -> None:

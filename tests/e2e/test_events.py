@@ -142,6 +142,17 @@ def test_an_entry_event_brings_the_context_from_the_central(stack: Stack) -> Non
     assert first["context"] == second["context"]
 
 
+def test_a_focus_event_of_a_customer_not_known_here_brings_the_context_from_the_central(
+    stack: Stack, device: Device
+) -> None:
+    stack.query("DELETE FROM customer_info WHERE customer_id = 207")
+    device.publish(FOCUS, focus("207", 1))
+    device.hears_about("207")
+
+    assert stack.query("SELECT context_source FROM decision WHERE customer_id = '207'") == ["central"]
+    assert stack.query("SELECT customer_id FROM customer_info WHERE customer_id = 207") == [207]
+
+
 def test_a_customer_nobody_knows_gets_a_coupon_on_defaults(stack: Stack, device: Device) -> None:
     device.publish(FOCUS, focus("visitor-1", 1))
     device.hears_about("visitor-1")

@@ -102,6 +102,20 @@ def test_a_service_that_sees_its_broker_restart_comes_back_by_itself(shaken: Sta
     assert Counter(map(len, results.values())) == {1: EVENTS}
 
 
+def test_events_that_are_sent_while_the_broker_restarts_have_their_results(shaken: Stack, device: Device) -> None:
+    ids = customers(501)
+    send(device, ids[:20])
+    shaken.broker.stop()
+    send(device, ids[20:40])
+    shaken.broker.start()
+    send(device, ids[40:])
+
+    results = results_of(device, ids)
+
+    assert Counter(map(len, results.values())) == {1: EVENTS}
+    shaken.wait_until_ready()
+
+
 def test_events_wait_while_the_database_is_away(shaken: Stack, device: Device) -> None:
     ids = customers(301)
     send(device, ids[:20])
@@ -130,6 +144,25 @@ def test_a_service_asked_to_stop_ends_with_code_0_and_leaves_nothing_undone(shak
     results = results_of(device, ids)
     assert Counter(map(len, results.values())) == {1: EVENTS}
     assert len(device.heard) == EVENTS
+    shaken.wait_until_ready()
+
+
+def test_a_service_ends_with_code_0_although_broker_and_database_are_away(shaken: Stack) -> None:
+    process = shaken.service
+    shaken.broker.stop()
+    shaken.postgres.stop("immediate")
+    eventually(
+        lambda: {"broker", "broker_entry_events", "database"} <= shaken.readiness().get("problems", {}).keys(),
+        "broker and database were missed",
+    )
+    os.kill(process.pid, signal.SIGTERM)
+    eventually(lambda: process.has_ended, "the service ended")
+
+    assert process.exit_code == 0
+    process.stop()
+    shaken.postgres.start()
+    shaken.broker.start()
+    process.start()
     shaken.wait_until_ready()
 
 

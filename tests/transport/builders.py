@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -108,11 +108,12 @@ class FailingCache(MemoryCache):
 
 
 class CountingLog(MemoryDecisionLog):
-    """DecisionLog that remembers what is new in it, and is away for the first `failures` calls of `record`."""
+    """DecisionLog that remembers what is new in it and what was marked, away for the first `failures` of `record`."""
 
     def __init__(self, failures: int = 0) -> None:
         super().__init__()
         self.inserted: list[Decision] = []
+        self.marked: list[Decision] = []
         self._failures = failures
 
     async def record(
@@ -124,6 +125,10 @@ class CountingLog(MemoryDecisionLog):
         recorded = await super().record(decisions, coupon_bodies)
         self.inserted += [decision for decision, is_new in recorded if is_new]
         return recorded
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        await super().mark_published(decisions)
+        self.marked += decisions
 
     async def waiting(self) -> list[Decision]:
         """All that has not been marked as published."""

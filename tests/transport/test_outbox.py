@@ -252,6 +252,20 @@ async def test_published_results_are_marked_although_the_database_was_away() -> 
     assert count(metrics, "batch_retries_total", cause="database") == 2
 
 
+async def test_a_published_result_is_marked_once() -> None:
+    shop, broker = Shop(), MemoryBroker()
+    outbox = outbox_of(shop, broker)
+    first, second = await decided(shop, 1, 2)
+
+    outbox.publish_result(first.decision, first.result)
+    await outbox.drain()
+    outbox.publish_result(second.decision, second.result)
+    await outbox.drain()
+    await outbox.drain()
+
+    assert shop.log.marked == [first.decision, second.decision]
+
+
 async def test_work_is_tried_until_the_database_is_there() -> None:
     failures = [DatabaseUnavailable("away")] * 3
 
