@@ -43,7 +43,7 @@ def main() -> None:
         from app.settings import EXIT_CODE
 
         _fail(f"{error}\n", EXIT_CODE)
-    except ServiceError as error:
+    except (ServiceError, OSError) as error:
         _fail(f"{error}\n", EXIT_REFUSED)
 
 

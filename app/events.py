@@ -7,6 +7,7 @@ JSON Schemas in schema/ and the OpenAPI document are generated from them.
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -87,7 +88,7 @@ def _department(value: object) -> str:
 
 
 def _coordinate(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e308:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return value + 0.0
     raise PydanticCustomError("invalid_coordinate", "must be a finite number")
 
@@ -254,14 +255,25 @@ def _read(body: bytes, normalise: Callable[[dict[str, Any]], Event]) -> Event:
     if not isinstance(document, dict):
         raise _refused("", "not_an_object", "must be a JSON object")
     try:
-        event = normalise(document)
+        event = _normalised(body, document, normalise)
     except ValidationError as error:
-        raise EventRefused(
-            [_problem(details) for details in error.errors(include_url=False, include_input=False)]
-        ) from None
+        problems = [_problem(details) for details in error.errors(include_url=False, include_input=False)]
+        raise EventRefused(problems) from None
     if json_problem:
         raise _refused("", "invalid_json", json_problem)
     return event
+
+
+def _normalised(body: bytes, document: dict[str, Any], normalise: Callable[[dict[str, Any]], Event]) -> Event:
+    """A document that is refused is read once more by a reader that keeps all digits of a long whole number."""
+    try:
+        return normalise(document)
+    except ValidationError as refusal:
+        try:
+            exact = json.loads(body)
+        except (ValueError, RecursionError):
+            raise refusal from None
+        return normalise(exact)
 
 
 def _load(body: bytes) -> tuple[object, str | None]:

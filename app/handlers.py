@@ -295,10 +295,14 @@ def encode(services: Services, decision: Decision, bodies: Mapping[bytes, bytes]
     return services.encoder.offer(decision.event, bodies[decision.coupon_hash], ts)
 
 
-async def encode_again(services: Services, decisions: Sequence[Decision]) -> list[bytes]:
-    """The prediction results of decisions from the log. Raises DatabaseUnavailable."""
+async def encode_again(services: Services, decisions: Sequence[Decision]) -> list[tuple[Decision, bytes]]:
+    """Decisions from the log with their prediction results; left out are those whose encoded coupon is lost.
+
+    Raises DatabaseUnavailable.
+    """
     bodies = await _missing_bodies(services, decisions, {})
-    return [encode(services, decision, bodies) for decision in decisions]
+    at_hand = [one for one in decisions if one.coupon_hash is None or one.coupon_hash in bodies]
+    return [(decision, encode(services, decision, bodies)) for decision in at_hand]
 
 
 async def remake(services: Services, decision: Decision) -> list[Verdict] | None:

@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 8.0
 CANCEL_AGAIN_SECONDS = 1.0
-MAX_CONNECTIONS = 64
+KEPT_CONNECTIONS = 64
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
 Storage = tuple[ContextCache, DecisionLog, CatalogueHolder]
@@ -124,9 +124,8 @@ async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
     metrics = Metrics()
     health = Health({"model": None}, optional=("central", "scorer"))  # without its model the service does not start
     names = DepartmentNames.with_aliases(settings.department_aliases)
-    client = await stack.enter_async_context(
-        httpx.AsyncClient(limits=httpx.Limits(max_connections=MAX_CONNECTIONS), timeout=None)  # noqa: S113 - deadlines are the callers'
-    )
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)  # the callers bound calls
+    client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
     model = await asyncio.to_thread(load_model, settings.model_dir)
     cache, decision_log, catalogue = await _build_storage(stack, settings, names, health)
     services = Services(

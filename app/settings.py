@@ -231,12 +231,12 @@ class Settings(BaseSettings):
         description="Base URL of the central, asked at `{url}/get_context/{id}`; empty: cache only.",
         example="http://127.0.0.1:8001",
     )
-    client_context_timeout_seconds: Annotated[float, Field(gt=0)] = _variable(
+    client_context_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = _variable(
         "CLIENT_CONTEXT_TIMEOUT_SECONDS",
         default=1.0,
         description="Deadline for one answer of the central, retry included.",
     )
-    client_context_ttl_seconds: Annotated[float, Field(ge=0)] = _variable(
+    client_context_ttl_seconds: Annotated[float, Field(ge=0, le=UINT32_MAX)] = _variable(
         "CLIENT_CONTEXT_TTL_SECONDS",
         default=3600,
         description="A context from the central is fresh for this long; an older one is fetched again on entry.",
@@ -256,7 +256,7 @@ class Settings(BaseSettings):
         default=None,
         description="Outside prediction service, asked at this URL; empty: the model in the process.",
     )
-    coupon_scorer_timeout_seconds: Annotated[float, Field(gt=0)] = _variable(
+    coupon_scorer_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = _variable(
         "COUPON_SCORER_TIMEOUT_SECONDS",
         default=0.3,
         description="Deadline for the outside prediction service, retry included; then the model in the process.",
@@ -373,6 +373,8 @@ class Settings(BaseSettings):
         problems = [MISSING.format(name=name) for name in missing]
         if needs_broker and not settings.testing_no_mqtt:
             problems += _broker_problems(settings)
+        if needs_broker and not (settings.model_dir / "card.json").is_file():
+            problems.append(f"Cannot use MODEL_DIR env variable: there is no model in {settings.model_dir}.")
         if problems:
             raise ConfigurationError(problems)
         return settings

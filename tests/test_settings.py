@@ -251,6 +251,8 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("DATABASE_URL", f"mysql://service:{SECRET}@db/cache"),
         ("DATABASE_URL", f"postgresql://service:{SECRET}/x@db/cache"),
         ("DATABASE_URL", f"host=db password={SECRET}"),
+        ("CLIENT_CONTEXT_TIMEOUT_SECONDS", "inf"),
+        ("COUPON_SCORER_TIMEOUT_SECONDS", "-77"),
         ("DB_PORT", "wrong"),
         ("POSTGRES_PORT", "wrong"),
         ("POSTGRES_PORT", "tcp://1.2.3.4"),
@@ -305,6 +307,13 @@ def test_a_certificate_that_cannot_be_read_is_said(environment: Environment, tmp
     environment.set(**BROKER | DATABASE, MQTT_BROKER_CERT_FILE=str(tmp_path / "ca.pem"))
 
     assert problems() == (f"Cannot use MQTT_BROKER_CERT_FILE env variable: {tmp_path / 'ca.pem'} cannot be read.",)
+
+
+def test_a_folder_without_a_model_is_said(environment: Environment, tmp_path: Path) -> None:
+    environment.set(**BROKER | DATABASE, MODEL_DIR=str(tmp_path))
+
+    assert problems() == (f"Cannot use MODEL_DIR env variable: there is no model in {tmp_path}.",)
+    assert Settings.from_environment(needs_broker=False).model_dir == tmp_path
 
 
 def test_secrets_are_in_no_text_of_the_settings(environment: Environment) -> None:

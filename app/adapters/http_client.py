@@ -9,6 +9,7 @@ import stamina
 from app.adapters.breaker import Breaker
 
 ATTEMPTS = 2
+MAX_CALLS = 32
 
 
 class CallFailed(Exception):
@@ -16,7 +17,7 @@ class CallFailed(Exception):
 
 
 class HttpCaller:
-    """One other service, asked through the process's one pooled client.
+    """One other service, asked through the process's one pooled client, by 32 calls at a time.
 
     `report` is told what is wrong when the breaker opens, and None when a call has gone well.
     """
@@ -34,9 +35,14 @@ class HttpCaller:
         self._max_bytes = max_bytes
         self._breaker = breaker
         self._report = report
+        self._slots = asyncio.Semaphore(MAX_CALLS)
 
     async def call(self, method: str, url: str, content: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of the answer; statuses from 500 on, and whatever goes wrong on the way, raise CallFailed."""
+        async with self._slots:  # waiting for a slot is not the other side's failure: the deadline begins after it
+            return await self._call(method, url, content)
+
+    async def _call(self, method: str, url: str, content: bytes | None) -> tuple[int, bytes]:
         if not self._breaker.allows():
             raise CallFailed("not asked: it has failed again and again, and is given a rest")
         try:

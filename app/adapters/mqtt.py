@@ -49,7 +49,6 @@ class MqttLink:
         """Connect, and connect again whenever the connection is lost, until cancelled."""
         while True:
             connection = await self._connect()
-            self._connection = connection
             self._on_state(None)
             try:
                 reason = await asyncio.shield(connection.lost)  # cancelled itself, it would leave no goodbye to say
@@ -117,8 +116,10 @@ class MqttLink:
         connection = Connection(self._access, protocol, self._deliver, self._status_topic)
         try:
             await connection.open(host, port)
+            self._connection = connection  # a session that goes on delivers before it is asked to: answers must get out
             await connection.subscribe(self._subscriptions)
         except BaseException:
+            self._connection = None
             await connection.close()
             raise
         connection.announce("online")

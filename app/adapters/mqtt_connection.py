@@ -21,15 +21,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
+import structlog
 from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
+
+log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -75,6 +79,27 @@ def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) ->
     return context
 
 
+class _LenientClient(paho.Client):
+    """paho hangs up when a property holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever.
+
+    Such a message is read without its properties.
+    """
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except MalformedPacket:
+            self._in_packet["packet"] = _without_properties(self._in_packet["command"], self._in_packet["packet"])
+            return super()._handle_publish()
+
+
+def _without_properties(command: int, packet: bytes | bytearray) -> bytearray:
+    """The variable header and payload of a PUBLISH with an empty list of properties."""
+    start = 2 + int.from_bytes(packet[:2]) + (2 if command & 0x06 else 0)
+    length, size = VariableByteIntegers.decode(packet[start : start + 4])
+    return bytearray(packet[:start]) + b"\0" + packet[start + size + length :]
+
+
 @dataclass(slots=True)
 class _Receipt:
     """An inbound message that waits for its acknowledgement."""
@@ -107,10 +132,11 @@ class Connection:
         self._max_packet_bytes = MAX_PACKET_BYTES
         self._waiting: deque[tuple[Future[None], OutboundMessage]] = deque()
         self._receipts: deque[_Receipt] = deque()
+        self._dropped = 0
         self._client = self._make_client()
 
     def _make_client(self) -> paho.Client:
-        client = paho.Client(
+        client = _LenientClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._access.client_id,
             protocol=self._protocol,
@@ -267,6 +293,9 @@ class Connection:
             self._send(*self._waiting.popleft())
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
+        if message.qos == 0 and len(self._receipts) >= self._access.receive_maximum:
+            self._drop()
+            return
         receipt = _Receipt(message.mid, is_done=message.qos == 0)
         self._receipts.append(receipt)
         user_properties = dict(getattr(message.properties, "UserProperty", ()))
@@ -280,6 +309,12 @@ class Connection:
                 is_live=lambda: not self.lost.done(),
             )
         )
+
+    def _drop(self) -> None:
+        """QoS 0 knows no back-pressure: what comes on top of the receive maximum is let go, and told."""
+        self._dropped += 1
+        if self._dropped.bit_count() == 1:
+            log.warning("events of QoS 0 dropped, too many are in work", dropped=self._dropped)
 
     def _acknowledge(self, receipt: _Receipt) -> None:
         receipt.is_done = True

@@ -205,10 +205,14 @@ class Outbox:
         await self._mark()
 
     async def _mark(self) -> None:
-        batch = tuple(self._published)
-        if batch:
+        batch, self._published = self._published, []
+        if not batch:
+            return
+        try:
             await self._services.log.mark_published(batch)
-            del self._published[: len(batch)]
+        except DatabaseUnavailable:
+            self._published = batch + self._published
+            raise
 
     async def sweep(self, every_seconds: float = SWEEP_SECONDS) -> None:
         """Publish results that the broker never acknowledged and whose events did not come again, until cancelled."""
@@ -235,7 +239,9 @@ class Outbox:
     async def _publish_again(self, decisions: Sequence[Decision]) -> list[Decision]:
         published: list[Decision] = []
         results = await encode_again(self._services, decisions)
-        for decision, result in zip(decisions, results, strict=True):
+        if len(results) < len(decisions):
+            log.error("results lost: the log has not their coupons", results=len(decisions) - len(results))
+        for decision, result in results:
             try:
                 await self._publisher.publish(self._result(decision, result))
             except BrokerUnavailable:

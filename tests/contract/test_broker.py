@@ -560,6 +560,34 @@ async def test_events_at_qos_0_arrive_too_and_hold_up_nothing(mosquitto: Embedde
             assert payloads(await received(link, 1)) == [b"next"]
 
 
+async def test_events_at_qos_0_beyond_the_receive_maximum_are_dropped(mosquitto: EmbeddedBroker, topic: str) -> None:
+    access = replace(access_to(mosquitto), receive_maximum=2)
+    async with linked(access, topic) as link, device(mosquitto) as sender:
+        for number in range(5):
+            sender.client.publish(topic, b"%d" % number, qos=0)
+            await sender.hears("published")
+        await sender.publish(topic, b"at least once")
+        messages = await received(link, 3)
+        for message in messages:
+            message.acknowledge()
+        sender.client.publish(topic, b"there is room again", qos=0)
+        messages += await received(link, 1)
+
+    assert payloads(messages) == [b"0", b"1", b"at least once", b"there is room again"]
+
+
+async def test_a_property_that_paho_cannot_read_costs_the_properties_and_not_the_event(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        await sender.publish(topic, b"marked", event_id="\ufeffcamera-7/42", correlation_data=b"\x00")
+        await sender.publish(topic, b"plain", event_id="camera-7/43")
+        marked, plain = await received(link, 2)
+
+    assert (marked.payload, marked.event_id, marked.correlation_data) == (b"marked", None, None)
+    assert (plain.payload, plain.event_id) == (b"plain", "camera-7/43")
+
+
 async def test_retained_messages_are_no_events(mosquitto: EmbeddedBroker, topic: str) -> None:
     async with device(mosquitto) as sender:
         sender.client.publish(topic, b"kept from yesterday", 1, retain=True)

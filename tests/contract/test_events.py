@@ -521,3 +521,9 @@ def test_a_payload_that_is_too_long_is_told_by_its_beginning(filling: bytes, enc
     assert (letter["payload_encoding"], letter["payload_bytes"]) == (encoding, len(payload))
     assert len(letter["payload"]) <= MAX_BODY_BYTES
     assert payload.startswith(told)
+
+
+def test_a_long_whole_number_keeps_all_its_digits() -> None:
+    event = parse_entry(b'{"id": 99999999999999999999, "ts": 1}', NOW)
+
+    assert event.customer_id == "99999999999999999999"

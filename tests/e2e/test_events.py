@@ -115,6 +115,16 @@ def test_mqtt_5_carries_the_names_of_event_and_decision(stack: Stack, device: De
     assert set(named) == {"event-id", "decision-id", "deployment"}
 
 
+def test_a_property_with_a_byte_order_mark_stops_nobody(stack: Stack, device: Device) -> None:
+    sent = Properties(PacketTypes.PUBLISH)
+    sent.UserProperty = [("note", "\ufeffhello")]
+    device.publish(FOCUS, focus("211", 1), sent)
+    device.publish(FOCUS, focus("212", 1))
+
+    assert device.hears_about("211")
+    assert device.hears_about("212")
+
+
 @pytest.mark.parametrize("body", [FLAT_ENTRY, ENVELOPE_ENTRY], ids=["flat", "envelope"])
 def test_the_documented_entry_calls_work(stack: Stack, body: str) -> None:
     answer = post(stack, "/mock_entry", body)

@@ -228,7 +228,17 @@ async def test_a_repeated_event_gives_the_same_bytes_after_the_catalogue_has_cha
     assert [second.result, after_restart.result] == [first.result, first.result]
     assert [second.decision, after_restart.decision] == [first.decision, first.decision]
     assert (second.is_repeated, second.trace) == (True, None)
-    assert await encode_again(shop.services, [first.decision]) == [first.result]
+    assert await encode_again(shop.services, [first.decision]) == [(first.decision, first.result)]
+
+
+async def test_a_result_whose_encoded_coupon_is_lost_is_left_out_when_results_are_made_again() -> None:
+    shop = Shop(terms=replace(TERMS, publishes_empty=True))
+    offer, no_offer = await decided(shop.services, focus(), focus(department="Garden"))
+    restored = Shop()
+
+    again = await encode_again(restored.services, [offer.decision, no_offer.decision])
+
+    assert again == [(no_offer.decision, no_offer.result)]
 
 
 async def test_two_copies_of_an_event_in_one_batch_are_one_decision() -> None:

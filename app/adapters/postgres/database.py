@@ -41,16 +41,17 @@ class Database:
     @asynccontextmanager
     async def own_connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         """A connection beside the pool, for as long as the block. Raises DatabaseUnavailable, from the block too."""
-        async with connected(self._url) as connection:
-            yield connection
+        with database_errors("watching the database"):
+            async with connected(self._url) as connection:
+                yield connection
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection without a pool. Raises DatabaseUnavailable, from the block too."""
-    with database_errors("asking the database"):
+    """A connection without a pool. Raises DatabaseUnavailable; the block's errors are its own."""
+    with database_errors("connecting to the database"):
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS)
-        try:
-            yield connection
-        finally:
-            connection.terminate()
+    try:
+        yield connection
+    finally:
+        connection.terminate()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from app.domain.customer import ContextSource, CustomerContext, Gender
 from app.domain.decision import Basis, Decision, NoOffer, Offer, Reason
 from app.domain.event import FocusEvent
 
+STORED_SECONDS = 60.0  # a database that was restored may have lost what was stored before
+
 
 class PostgresDecisionLog:
     """One row for each focus event; encoded coupons are kept once, by hash."""
@@ -21,7 +24,7 @@ class PostgresDecisionLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load_queries("queries.sql")
-        self._stored_hashes: set[bytes] = set()
+        self._stored: dict[bytes, float] = {}
 
     async def record(
         self, decisions: Sequence[Decision], coupon_bodies: Mapping[bytes, bytes]
@@ -32,7 +35,9 @@ class PostgresDecisionLog:
         # In the order of the key: replicas that record the same events wait for each other, and never in a circle.
         distinct = {decision.decision_id: decision for decision in reversed(decisions)}
         ordered = sorted(distinct.values(), key=lambda one: (one.event.day, one.decision_id))
-        bodies = sorted((key, body) for key, body in coupon_bodies.items() if key not in self._stored_hashes)
+        now = monotonic()
+        stored_lately = {key for key, stored_at in self._stored.items() if now - stored_at < STORED_SECONDS}
+        bodies = sorted((key, body) for key, body in coupon_bodies.items() if key not in stored_lately)
         async with self._database.connection() as connection:
             if bodies:
                 await connection.execute(self._sql["store_coupon_bodies"], *_transposed(bodies))
@@ -40,7 +45,7 @@ class PostgresDecisionLog:
             new_ids = {row["decision_id"] for row in inserted}
             known = [one for one in ordered if one.decision_id not in new_ids]
             found = await connection.fetch(self._sql["find_decisions"], *_keys(known)) if known else []
-        self._stored_hashes.update(key for key, _ in bodies)
+        self._stored |= dict.fromkeys((key for key, _ in bodies), now)
         logged = distinct | {row["decision_id"]: _decision(row) for row in found}
         return [(logged[one.decision_id], _take(new_ids, one.decision_id)) for one in decisions]
 

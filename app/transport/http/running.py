@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.domain.department import DepartmentNames
 from app.errors import EventRefused, FieldProblem
@@ -39,8 +41,11 @@ FromRunning = Annotated[Running, Depends(_running)]
 async def read_body(request: Request, limit: int) -> bytes:
     """The body, at most `limit` bytes of it. Raises EventRefused for a larger one, without reading it all."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise EventRefused([FieldProblem("", "too_large", f"must be at most {limit} bytes")])
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise EventRefused([FieldProblem("", "too_large", f"must be at most {limit} bytes")])
+    except ClientDisconnect:
+        raise HTTPException(400, "The client went away before the end of its request.") from None
     return bytes(body)
