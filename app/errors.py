@@ -46,7 +46,7 @@ class EventRefused(ServiceError):
     """An event that the contract refuses, with at least one problem."""
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
-        super().__init__("; ".join(f"{problem.field}: {problem.detail}" for problem in problems))
+        super().__init__("; ".join(f"{problem.field or 'the message'} {problem.detail}" for problem in problems))
         self.problems = tuple(problems)
 
     @property

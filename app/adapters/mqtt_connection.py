@@ -85,6 +85,10 @@ class _LenientClient(paho.Client):
     Such a message is read without its properties.
     """
 
+    def release(self) -> None:
+        """Close the pair of sockets that wakes paho's thread; paho leaves it to the garbage collector."""
+        self._reset_sockets()
+
     def _handle_publish(self) -> MQTTErrorCode:
         try:
             return super()._handle_publish()
@@ -135,7 +139,7 @@ class Connection:
         self._dropped = 0
         self._client = self._make_client()
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self) -> _LenientClient:
         client = _LenientClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._access.client_id,
@@ -223,6 +227,7 @@ class Connection:
         with suppress(TimeoutError):  # not wait_for: in Python 3.11 it swallows a cancellation that comes at its end
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
+            self._client.release()
         if not self.lost.done():
             self._give_up("closed")
 

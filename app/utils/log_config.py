@@ -46,8 +46,10 @@ def configure_logging(level: str, file_name: str) -> None:
         handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=handlers, force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+        logger = logging.getLogger(name)
+        if logger.handlers:  # else uvicorn has silenced it, or has left it to us
+            logger.handlers.clear()
+            logger.propagate = True
     for chatty in ("httpx", "httpcore", "stamina"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
     if problem is not None:

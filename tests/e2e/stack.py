@@ -22,6 +22,7 @@ from app.embedded.broker import EmbeddedBroker
 from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.process import ChildProcess
+from tests.plain_client import PlainClient
 from tests.postgres import open_directory
 
 PROJECT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ class Device:
         self.heard: list[paho.MQTTMessage] = []
         self._news = threading.Condition()
         self._is_subscribed = threading.Event()
-        self._client = paho.Client(
+        self._client = PlainClient(
             CallbackAPIVersion.VERSION2, client_id=f"device-{os.urandom(4).hex()}", protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.reconnect_delay_set(1, 1)
@@ -78,8 +79,7 @@ class Device:
 
     def close(self) -> None:
         """Leave."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._client.leave()
 
     def _hear(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         with self._news:
