@@ -47,6 +47,7 @@ def docs_router(names: ChannelNames) -> APIRouter:
             swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{ASSETS}/favicon-32x32.png",
+            swagger_ui_parameters={"validatorUrl": None},  # it is on the internet
         )
 
     @router.get("/asyncapi")
