@@ -1,4 +1,4 @@
-"""The wire contract: what comes in is read once, here; what goes out is written here.
+"""The wire contract, what comes in: read once, here. What goes out is in `results`.
 
 `parse_entry` and `parse_focus` serve MQTT and HTTP alike. The pydantic models are the contract's one definition: the
 JSON Schemas in schema/ and the OpenAPI document are generated from them.
@@ -8,17 +8,14 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from app.domain.coupon import Coupon, CouponType, Product
 from app.domain.department import DepartmentNames
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import EventRefused, FieldProblem
@@ -33,7 +30,6 @@ MILLISECONDS_FROM = 10**11
 LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 EXACT_INTEGERS = 2**53
 NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
-WRITABLE_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)  # within 64 bits
 
 
 def _customer_id(value: object) -> str:
@@ -296,147 +292,3 @@ def _problem(details: ErrorDetails) -> FieldProblem:
     if details["type"] == "missing":
         return FieldProblem(field, MISSING_CODES[str(details["loc"][-1])], "is missing")
     return FieldProblem(field, details["type"], details["msg"])
-
-
-class IdType(StrEnum):
-    """How ids are written in results."""
-
-    STRING = "str"
-    INTEGER = "int"
-
-    def write(self, identifier: str) -> str | int:
-        """The id for the wire; one that a 64-bit integer cannot tell apart ('007' from '7') stays a string."""
-        if self is IdType.INTEGER and WRITABLE_INTEGER.fullmatch(identifier):
-            return int(identifier)
-        return identifier
-
-
-Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]
-
-
-class ResultCustomer(Wire):
-    """Whom the result is for."""
-
-    id: Id
-
-
-class ResultProduct(Wire):
-    """A product that the coupon is good for."""
-
-    id: Id
-    name: str
-    category: str
-    sizes: str
-    vendor: str
-    description: str
-    buy_price: float
-    department: str
-
-
-class ResultCoupon(Wire):
-    """The coupon; `discount` in percent; `products_total` only where the list of products is cut short."""
-
-    id: Id
-    type: CouponType
-    department: str
-    discount: float
-    how_many: int
-    how_many_products_required: int
-    start_date: date
-    end_date: date
-    products: list[ResultProduct]
-    products_total: int | None = None
-
-
-class PredictionResult(Wire):
-    """What is published for a focus event; `reason` only where there is no coupon. `ts` in unix seconds."""
-
-    customer: ResultCustomer
-    coupon: ResultCoupon | None
-    reason: str | None = None
-    ts: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResultEncoder:
-    """Writes prediction results.
-
-    A coupon is encoded once, and spliced into the results of all events: a department coupon may hold 600 products.
-    """
-
-    id_type: IdType = IdType.STRING
-    max_products: int = 0
-
-    def coupon(self, coupon: Coupon) -> bytes:
-        """The coupon as JSON, with all products, or the first `max_products` if that is not 0."""
-        products = coupon.products[: self.max_products] if self.max_products else coupon.products
-        document = {
-            "id": self.id_type.write(coupon.coupon_id),
-            "type": coupon.type.value,
-            "department": coupon.department,
-            "discount": float(coupon.discount),
-            "how_many": coupon.how_many,
-            "how_many_products_required": coupon.how_many_products_required,
-            "start_date": coupon.start_date.isoformat(),
-            "end_date": coupon.end_date.isoformat(),
-            "products": [self._product(product) for product in products],
-        }
-        if len(products) < len(coupon.products):
-            document["products_total"] = len(coupon.products)
-        return orjson.dumps(document)
-
-    def offer(self, event: FocusEvent, coupon_body: bytes, ts: int) -> bytes:
-        """The result that offers an encoded coupon, its department spelled as the event spelled it."""
-        head, _, tail = coupon_body.partition(b',"discount":')
-        head = head[: head.index(b',"department":')]
-        return b'{"customer":{"id":%b},"coupon":%b,"department":%b,"discount":%b,"ts":%d}' % (
-            self._customer_id(event),
-            head,
-            orjson.dumps(event.department_asked),
-            tail,
-            ts,
-        )
-
-    def no_offer(self, event: FocusEvent, reason: str, ts: int) -> bytes:
-        """The result that says why there is no coupon."""
-        return b'{"customer":{"id":%b},"coupon":null,"reason":%b,"ts":%d}' % (
-            self._customer_id(event),
-            orjson.dumps(reason),
-            ts,
-        )
-
-    def _customer_id(self, event: FocusEvent) -> bytes:
-        return orjson.dumps(self.id_type.write(event.customer_id))
-
-    def _product(self, product: Product) -> dict[str, object]:
-        return {
-            "id": self.id_type.write(product.product_id),
-            "name": product.name,
-            "category": product.category,
-            "sizes": product.sizes,
-            "vendor": product.vendor,
-            "description": product.description,
-            "buy_price": product.buy_price,
-            "department": product.department,
-        }
-
-
-def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProblem]) -> bytes:
-    """The dead letter for a refused message: the same for every copy of it.
-
-    A payload that is not UTF-8, or too long, is told by its first bytes, in hexadecimal.
-    """
-    try:
-        text, encoding = payload[:MAX_BODY_BYTES].decode(), "utf-8"
-    except UnicodeDecodeError:
-        text, encoding = payload[: MAX_BODY_BYTES // 2].hex(), "hex"
-    return orjson.dumps(
-        {
-            "reason": problems[0].code,
-            "problems": [asdict(problem) for problem in problems],
-            "topic": topic,
-            "payload": text,
-            "payload_encoding": encoding,
-            "payload_bytes": len(payload),
-        }
-    )

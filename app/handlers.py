@@ -17,7 +17,6 @@ from app.domain.decision import Basis, Decision, Offer, Reason, Verdict, decide,
 from app.domain.eligibility import Screening
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import CentralUnavailable
-from app.events import ResultEncoder
 from app.ports import (
     CachedContext,
     CatalogueHolder,
@@ -29,6 +28,7 @@ from app.ports import (
     Scores,
     UnknownCustomer,
 )
+from app.results import ResultEncoder
 
 
 @dataclass(frozen=True, slots=True)

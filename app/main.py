@@ -35,9 +35,10 @@ from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
 from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError, DatabaseUnavailable
-from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope, ResultEncoder
+from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
 from app.ports import CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
+from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
 from app.transport.asyncapi import ChannelNames

@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.customer import CustomerContext, Gender
 from app.errors import ConfigurationError
-from app.events import IdType
+from app.results import IdType
 
 EXIT_CODE = 78  # EX_CONFIG of sysexits.h
 MISSING = "Cannot read {name} env variable. Please, make sure it is set before starting the service."

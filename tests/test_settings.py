@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.customer import CustomerContext, Gender
 from app.errors import ConfigurationError
-from app.events import IdType
+from app.results import IdType
 from app.settings import BUILT_IN_MODEL, MISSING, Settings, documented_variables, variable_names
 
 SECRET = "s3cr3t-that-nobody-may-see"

@@ -7,7 +7,6 @@ nothing but hand over to the event loop.
 """
 
 import asyncio
-import json
 import socket
 import ssl
 import struct
@@ -32,6 +31,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
+from app.results import Status
 
 log = structlog.get_logger(__name__)
 
@@ -203,7 +203,7 @@ class Connection:
         if refused:
             raise BrokerUnavailable(f"the broker refuses the subscription to {', '.join(refused)}")
 
-    def announce(self, status: str) -> None:
+    def announce(self, status: Literal["online", "offline"]) -> None:
         """Leave word on the status topic, if there is one."""
         if self._status_topic is not None and self._accepted.done():
             message = OutboundMessage(self._status_topic, self._status(status), properties={}, is_retained=True)
@@ -269,8 +269,8 @@ class Connection:
         properties.UserProperty = list(message.properties.items())
         return properties
 
-    def _status(self, status: str) -> bytes:
-        return json.dumps({"status": status, "client_id": self._access.client_id}).encode()
+    def _status(self, status: Literal["online", "offline"]) -> bytes:
+        return Status(status=status, client_id=self._access.client_id).model_dump_json().encode()
 
     def _on_connect(self, flags: object, reason: ReasonCode, properties: Properties | None) -> None:
         if self._accepted.done():

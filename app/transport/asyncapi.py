@@ -4,42 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from app import __version__
-from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope, PredictionResult
+from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
+from app.results import DeadLetter, PredictionResult, Status
 
 SCHEMAS: Mapping[str, Any] = {
     "customer_entry": CustomerEntry | EntryEnvelope,
     "customer_focus": CustomerFocus | FocusEnvelope,
     "prediction_result": PredictionResult,
 }
-
-
-class DeadLetterProblem(BaseModel):
-    """One field that the contract refuses."""
-
-    field: str
-    code: str
-    detail: str
-
-
-class DeadLetter(BaseModel):
-    """A refused event: the reason code, every problem, and the payload as it came."""
-
-    reason: str
-    problems: list[DeadLetterProblem]
-    topic: str
-    payload: str
-    payload_encoding: str
-    payload_bytes: int
-
-
-class Status(BaseModel):
-    """Whether a service instance is at the broker; retained, and also its last will."""
-
-    status: str
-    client_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import structlog
 
 from app.domain.decision import Decision
 from app.errors import BrokerUnavailable, DatabaseUnavailable, FieldProblem, PublishRefused
-from app.events import encode_dead_letter
 from app.handlers import Services, encode_again, outbound
 from app.ports import InboundMessage, OutboundMessage, Publisher
+from app.results import encode_dead_letter
 from app.transport.metrics import Metrics
 
 log = structlog.get_logger(__name__)

@@ -15,15 +15,8 @@ from app.domain.coupon import Coupon, CouponType
 from app.domain.department import DepartmentNames
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import EventRefused, FieldProblem
-from app.events import (
-    MAX_BODY_BYTES,
-    MILLISECONDS_FROM,
-    IdType,
-    ResultEncoder,
-    encode_dead_letter,
-    parse_entry,
-    parse_focus,
-)
+from app.events import MAX_BODY_BYTES, MILLISECONDS_FROM, parse_entry, parse_focus
+from app.results import IdType, ResultEncoder, encode_dead_letter
 from tests.builders import COUPON, FOCUS, NOW, PRODUCT
 
 NAMES = DepartmentNames.with_aliases({})

@@ -21,8 +21,9 @@ from app.adapters.postgres.decisions import PostgresDecisionLog
 from app.adapters.scorer_sklearn import load_model
 from app.domain.customer import ContextSource
 from app.domain.department import DepartmentNames
-from app.events import ResultEncoder, parse_focus
+from app.events import parse_focus
 from app.handlers import DecisionTerms, Gathered, Services, decide_batch, remake
+from app.results import ResultEncoder
 from app.settings import BUILT_IN_MODEL, customer_with
 from tests.e2e.stack import ENTRY, FOCUS, PREDICTION, REJECTED, Device, Stack, eventually
 

@@ -17,9 +17,9 @@ from app.domain.department import DepartmentNames
 from app.domain.eligibility import Screening
 from app.domain.event import FocusEvent
 from app.errors import CentralUnavailable, DatabaseUnavailable
-from app.events import ResultEncoder
 from app.handlers import DecisionTerms, Gathered, Services
 from app.ports import CachedContext, InboundMessage, OutboundMessage, Scores, UnknownCustomer
+from app.results import ResultEncoder
 from tests.builders import ANNA, COUPON, NOW
 
 TTL = timedelta(hours=1)

@@ -15,11 +15,11 @@ from app.events import (
     CustomerFocus,
     EntryEnvelope,
     FocusEnvelope,
-    PredictionResult,
     parse_entry,
     parse_focus,
 )
 from app.handlers import Decided, decide_batch, gather, gather_from_central, handle_entries, remake
+from app.results import PredictionResult
 from app.transport.http.openapi import event_body
 from app.transport.http.running import FromRunning, Running, read_body
 
