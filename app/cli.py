@@ -182,9 +182,9 @@ def load(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and change nothing.")] = False,
     wait: Wait = 0,
 ) -> None:
-    """Load coupons, products and customers into the database, all of it or nothing.
+    """Load coupons, products and customers into the database: the valid rows, in one transaction.
 
-    Exit code 3 when rows were refused; the others are loaded all the same.
+    Exit code 3 when rows were refused. Nothing but links is removed: withdraw a coupon by an end_date in the past.
     """
     from app.adapters.postgres.load_report import lines
     from app.settings import Settings

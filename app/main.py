@@ -113,7 +113,9 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 def _warn_of_open_doors(settings: Settings) -> None:
     open_to_anyone = ["/score", "/metrics", *(["/mock_entry", "/mock_focus"] if settings.has_mock_endpoints else [])]
-    log.warning("no API key is configured: these answer anyone who can reach them", routes=open_to_anyone)
+    log.warning(
+        "no API key is configured: these answer anyone who can reach them, keep them inside", routes=open_to_anyone
+    )
     if not settings.testing_no_mqtt and not settings.mqtt_client_id:
         log.warning(
             "MQTT_CLIENT_ID is not set: on another host, events would not find this instance again",

@@ -5,6 +5,7 @@ import random
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 import stamina
 import structlog
@@ -17,6 +18,8 @@ from app.ports import InboundMessage, OutboundMessage
 log = structlog.get_logger(__name__)
 
 MAX_HANG_UPS = 3
+SHORT_SECONDS = 5.0
+MAX_SHORT_LIVED = 3
 
 
 class MqttLink:
@@ -44,17 +47,22 @@ class MqttLink:
         self._preferred = MQTTProtocolVersion[access.protocol]
         self._protocol = self._preferred
         self._hang_ups = 0
+        self._short_lived = 0
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled."""
         while True:
             connection = await self._connect()
+            since = monotonic()
             self._on_state(None)
             try:
                 reason = await asyncio.shield(connection.lost)  # cancelled itself, it would leave no goodbye to say
             finally:
                 self._connection = None
                 await connection.close()
+            self._short_lived = self._short_lived + 1 if monotonic() - since < SHORT_SECONDS else 0
+            if self._short_lived >= MAX_SHORT_LIVED:
+                reason += f"; perhaps another instance has the client id {self._access.client_id!r}: set MQTT_CLIENT_ID"
             self._on_state(reason)
             self._drop_undelivered()
             await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - brokers restart for many clients at once

@@ -83,6 +83,10 @@ class _Run:
 
     def _prepare_database(self) -> None:
         plan, stamp = self._plan, self._plan.work_dir / "loaded"
+        if plan.database_url is not None:
+            self._screen.say(
+                "  using the database that the environment names; unset DATABASE_URL and DB_HOST for another"
+            )
         url = plan.database_url or self._start_postgres(stamp)
         with self._screen.step("database tables"):
             plan.migrate(url)

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from app.transport.asyncapi import ChannelNames, asyncapi_document
 
@@ -38,6 +38,10 @@ def docs_router(names: ChannelNames) -> APIRouter:
     """The pages for these topics."""
     router = APIRouter(include_in_schema=False)
     document = asyncapi_document(names)
+
+    @router.get("/")
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:

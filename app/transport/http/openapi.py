@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from app.transport.problem import MEDIA_TYPE, Problem
+
 TEMPLATE = "#/components/schemas/{model}"
 
 
@@ -26,7 +28,7 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
 
 
 class Application(FastAPI):
-    """FastAPI, with the schemas of `bodies`, which its routes read from the raw bytes, in its OpenAPI document."""
+    """FastAPI, with what its routes read from the raw bytes, and its problems, in its OpenAPI document."""
 
     bodies: tuple[type[BaseModel], ...] = ()
 
@@ -34,7 +36,18 @@ class Application(FastAPI):
         """The document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
-            models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in self.bodies]
+            bodies: tuple[type[BaseModel], ...] = (*self.bodies, Problem)
+            models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in bodies]
             _, definitions = models_json_schema(models, ref_template=TEMPLATE)
             document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            for path in document["paths"].values():
+                for operation in path.values():
+                    _tell_of_refusals(operation)
         return super().openapi()
+
+
+def _tell_of_refusals(operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    if "requestBody" in operation or "422" in responses:
+        content = {MEDIA_TYPE: {"schema": {"$ref": TEMPLATE.format(model=Problem.__name__)}}}
+        responses["422"] = {"description": "Refused; the problem names the fields to blame.", "content": content}
