@@ -48,7 +48,7 @@ class ProtocolRefused(BrokerUnavailable):
 
 
 class HungUp(BrokerUnavailable):
-    """The connection was closed before the broker had accepted it, and nobody said why."""
+    """The broker has not accepted the connection, and did not say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +214,10 @@ class Connection:
         await asyncio.wait((future, self.lost), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
             return future.result()
+        error = HungUp if future is self._accepted else BrokerUnavailable
         if self.lost.done():
-            error = HungUp if future is self._accepted else BrokerUnavailable
             raise error(f"connection closed before the broker could {what}: {self.lost.result()}")
-        raise BrokerUnavailable(f"the broker did not {what} within {CONNECT_SECONDS:g} s")
+        raise error(f"the broker did not {what} within {CONNECT_SECONDS:g} s")
 
     async def close(self) -> None:
         """Say goodbye, if there is someone to say it to, and end paho's thread."""
