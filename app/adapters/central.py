@@ -59,7 +59,7 @@ class HttpCentral:
         try:
             status, body = await self._caller.call("GET", url)
         except CallFailed as error:
-            raise CentralUnavailable(f"the central: {error}") from error
+            raise CentralUnavailable(f"the central {error}") from error
         if status == httpx.codes.NOT_FOUND:
             return UnknownCustomer(customer_id)
         if status != httpx.codes.OK:

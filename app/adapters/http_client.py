@@ -13,7 +13,7 @@ MAX_CALLS = 32
 
 
 class CallFailed(Exception):
-    """The other side did not answer as agreed; the message says how."""
+    """The other side did not answer as agreed; the message says what it did, and lacks a subject."""
 
 
 class HttpCaller:
@@ -44,14 +44,16 @@ class HttpCaller:
 
     async def _call(self, method: str, url: str, content: bytes | None) -> tuple[int, bytes]:
         if not self._breaker.allows():
-            raise CallFailed("not asked: it has failed again and again, and is given a rest")
+            raise CallFailed("was not asked: it has failed again and again, and is given a rest")
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await self._attempts(method, url, content)
         except TimeoutError:
-            raise self._failed(f"no answer within {self._deadline_seconds:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, CallFailed) as error:
-            raise self._failed(str(error) or type(error).__name__) from error
+            raise self._failed(f"gave no answer within {self._deadline_seconds:g} s") from None
+        except CallFailed as error:
+            raise self._failed(str(error)) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._failed(f"could not be asked: {str(error) or type(error).__name__}") from error
         self._breaker.succeeded()
         self._report(None)
         return answer

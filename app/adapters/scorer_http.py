@@ -67,7 +67,7 @@ class HttpScorer:
         try:
             status, body = await self._caller.call("POST", self._url, _request(customer, screening))
         except CallFailed as error:
-            raise ScorerUnavailable(f"the prediction service: {error}") from error
+            raise ScorerUnavailable(f"the prediction service {error}") from error
         if status != httpx.codes.OK:
             raise ScorerUnavailable(f"the prediction service answered with status {status}")
         try:
