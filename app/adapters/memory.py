@@ -5,7 +5,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from app.domain.catalogue import Catalogue
@@ -64,9 +64,9 @@ class MemoryDecisionLog:
     """DecisionLog of the last 100,000 decisions."""
 
     def __init__(self) -> None:
-        self._decisions: dict[tuple[date, UUID], Decision] = {}
+        self._decisions: dict[UUID, Decision] = {}
         self._bodies: dict[bytes, bytes] = {}
-        self._unpublished: dict[tuple[date, UUID], Decision] = {}
+        self._unpublished: dict[UUID, Decision] = {}
 
     async def record(
         self, decisions: Sequence[Decision], coupon_bodies: Mapping[bytes, bytes]
@@ -75,7 +75,7 @@ class MemoryDecisionLog:
         self._bodies.update(coupon_bodies)
         recorded = []
         for decision in decisions:
-            key = _key(decision)
+            key = decision.decision_id
             is_new = key not in self._decisions
             if is_new:
                 self._decisions[key] = decision
@@ -95,7 +95,7 @@ class MemoryDecisionLog:
     async def mark_published(self, decisions: Collection[Decision]) -> None:
         """See DecisionLog."""
         for decision in decisions:
-            self._unpublished.pop(_key(decision), None)
+            self._unpublished.pop(decision.decision_id, None)
 
     @asynccontextmanager
     async def unpublished(
@@ -149,7 +149,3 @@ class MemoryBroker:
         if messages[-1] is None:
             self._delivered.put_nowait(None)
         return [message for message in messages if message is not None]
-
-
-def _key(decision: Decision) -> tuple[date, UUID]:
-    return decision.event.day, decision.decision_id

@@ -44,6 +44,11 @@ class FocusEvent:
         return datetime.fromtimestamp(self.ts, UTC).date()
 
     @property
+    def is_named(self) -> bool:
+        """Whether its sender has named it, so that its time is no part of its identity."""
+        return self.event_id is not None or self.correlation_data is not None
+
+    @property
     def decision_id(self) -> UUID:
         """The same for every copy of the event, on every replica: it makes the decision unique.
 

@@ -65,6 +65,13 @@ ON CONFLICT (coupon_hash) DO NOTHING;
 -- name: read_coupon_bodies
 SELECT coupon_hash, body FROM encoded_coupon WHERE coupon_hash = ANY ($1::bytea[]);
 
+-- name: claim_named_events
+-- The day of each named event: the one given, or the one that an earlier copy has claimed.
+INSERT INTO named_event (decision_id, event_day)
+SELECT * FROM unnest($1::uuid[], $2::date[])
+ON CONFLICT (decision_id) DO UPDATE SET event_day = named_event.event_day
+RETURNING decision_id, event_day;
+
 -- name: record_decisions
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, x, y, event_id,
                       correlation_data, reason, coupon_id, score, propensity, coupon_hash, is_to_be_published,

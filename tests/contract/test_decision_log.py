@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -105,6 +106,38 @@ async def test_copies_that_their_sender_named_alike_are_one_decision(log: Decisi
     await log.record([decided(named)], BODIES)
 
     assert list(await log.record([decided(resent)], BODIES)) == [(decided(named), False)]
+
+
+@pytest.mark.parametrize(
+    "name", [{"event_id": "camera-7/42"}, {"correlation_data": b"\x2a"}], ids=["event id", "correlation"]
+)
+async def test_a_copy_of_a_named_event_finds_its_decision_whatever_day_it_names(
+    logs: tuple[DecisionLog, DecisionLog], name: dict[str, Any]
+) -> None:
+    named = replace(FOCUS, **name)
+    resent = replace(named, ts=1, x=1.0)
+    await logs[0].record([decided(named)], BODIES)
+
+    ((found, is_new),) = await logs[1].record([decided(resent)], BODIES)
+    await logs[1].mark_published([found])
+
+    assert (found, is_new) == (decided(named), False)
+    assert await waiting(logs[0]) == []
+
+
+async def test_copies_of_a_named_event_that_name_different_days_are_decided_once_at_the_same_time(
+    logs: tuple[DecisionLog, DecisionLog],
+) -> None:
+    copies = [
+        decided(replace(FOCUS, event_id=f"camera-{number}", ts=day)) for number in range(20) for day in (1, FOCUS.ts)
+    ]
+
+    one, other = await asyncio.gather(
+        logs[0].record(copies[::2], BODIES), logs[1].record(list(reversed(copies[1::2])), BODIES)
+    )
+
+    assert [found for found, _ in one] == [found for found, _ in reversed(list(other))]
+    assert sum(is_new for _, is_new in (*one, *other)) == 20
 
 
 async def test_new_and_repeated_decisions_are_answered_in_the_order_given(log: DecisionLog) -> None:

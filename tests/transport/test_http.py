@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import httpx
 import pytest
@@ -504,11 +505,11 @@ async def test_beside_mqtt_the_mock_endpoints_are_there_only_when_asked_for() ->
 
 
 async def test_work_in_the_background_that_has_crashed_is_told_by_livez() -> None:
-    impossible = focus(ts=10**20)  # no event can name this second: marking its result as published fails
     async with running_app() as app, client_of(app) as client:
         running = running_of(app)
-        (decided,) = await decide_batch(running.services, on([replace(impossible, department="Boys")]), is_dry_run=True)
-        running.outbox.publish_result(decided.decision, decided.result, lambda: None)
+        (decided,) = await decide_batch(running.services, on([replace(focus(), department="Boys")]), is_dry_run=True)
+        impossible = replace(decided.decision, decision_id=cast(UUID, []))  # marking its result as published fails
+        running.outbox.publish_result(impossible, decided.result)
         await eventually(lambda: bool(running.health.crashed))
         response = await client.get("/livez")
         check = await client.get("/healthcheck")

@@ -1,10 +1,10 @@
 """DecisionLog in the table decision, partitioned by the day of the event."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -14,6 +14,10 @@ from app.adapters.postgres.queries import load_queries
 from app.domain.customer import ContextSource, CustomerContext, Gender
 from app.domain.decision import Basis, Decision, NoOffer, Offer, Reason
 from app.domain.event import FocusEvent
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
 
 STORED_SECONDS = 60.0  # a database that was restored may have lost what was stored before
 
@@ -41,13 +45,29 @@ class PostgresDecisionLog:
         async with self._database.connection() as connection:
             if bodies:
                 await connection.execute(self._sql["store_coupon_bodies"], *_transposed(bodies))
-            inserted = await connection.fetch(self._sql["record_decisions"], *_transposed(map(_values, ordered)))
-            new_ids = {row["decision_id"] for row in inserted}
-            known = [one for one in ordered if one.decision_id not in new_ids]
-            found = await connection.fetch(self._sql["find_decisions"], *_keys(known)) if known else []
+            new_ids, found = await self._insert(connection, ordered)
         self._stored |= dict.fromkeys((key for key, _ in bodies), now)
         logged = distinct | {row["decision_id"]: _decision(row) for row in found}
         return [(logged[one.decision_id], _take(new_ids, one.decision_id)) for one in decisions]
+
+    async def _insert(
+        self, connection: "PoolConnectionProxy[Record]", ordered: Sequence[Decision]
+    ) -> tuple[set[UUID], Sequence["Record"]]:
+        """The ids of the decisions that are new, and the rows of the others."""
+        named = sorted((one for one in ordered if one.event.is_named), key=lambda one: one.decision_id)
+        days = {one.decision_id: one.event.day for one in ordered}
+        async with connection.transaction() if named else nullcontext():  # a claim without its decision would be lost
+            if named:
+                ids = [one.decision_id for one in named]
+                claimed = await connection.fetch(self._sql["claim_named_events"], ids, [one.event.day for one in named])
+                days |= {row["decision_id"]: row["event_day"] for row in claimed}
+            rows = [_values(one) for one in ordered if days[one.decision_id] == one.event.day]
+            inserted = await connection.fetch(self._sql["record_decisions"], *_transposed(rows)) if rows else []
+            new_ids = {row["decision_id"] for row in inserted}
+            known = [one.decision_id for one in ordered if one.decision_id not in new_ids]
+            keys = [days[decision_id] for decision_id in known], known
+            found = await connection.fetch(self._sql["find_decisions"], *keys) if known else []
+        return new_ids, found
 
     async def coupon_bodies(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
         """See DecisionLog."""

@@ -1,3 +1,3 @@
 DROP FUNCTION ensure_decision_partition(DATE);
-DROP TABLE decision;
+DROP TABLE decision, named_event;
 DROP TABLE encoded_coupon;

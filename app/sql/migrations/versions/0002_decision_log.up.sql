@@ -41,6 +41,13 @@ CREATE TABLE decision (
 CREATE INDEX decision_unpublished ON decision (decided_at) WHERE is_to_be_published AND published_at IS NULL;
 CREATE INDEX decision_customer ON decision (customer_id, decided_at);
 
+-- The day under which an event that its sender has named is kept: a copy of it may name another day, and must still
+-- find the decision. Events without a name need none of this: the day is part of their identity.
+CREATE TABLE named_event (
+    decision_id UUID PRIMARY KEY,
+    event_day   DATE NOT NULL
+);
+
 -- Days without a partition of their own: events from the past, or from a wrong clock.
 CREATE TABLE decision_other_days PARTITION OF decision DEFAULT;
 
