@@ -507,7 +507,7 @@ async def test_beside_mqtt_the_mock_endpoints_are_there_only_when_asked_for() ->
 async def test_work_in_the_background_that_has_crashed_is_told_by_livez() -> None:
     async with running_app() as app, client_of(app) as client:
         running = running_of(app)
-        (decided,) = await decide_batch(running.services, on([replace(focus(), department="Boys")]), is_dry_run=True)
+        (decided,) = await decide_batch(running.services, on([replace(focus(), department="Boys")]))
         impossible = replace(decided.decision, decision_id=cast(UUID, []))  # marking its result as published fails
         running.outbox.publish_result(impossible, decided.result)
         await eventually(lambda: bool(running.health.crashed))
