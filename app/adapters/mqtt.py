@@ -5,6 +5,7 @@ import random
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from time import monotonic
 
 import stamina
@@ -58,8 +59,7 @@ class MqttLink:
             try:
                 reason = await asyncio.shield(connection.lost)  # cancelled itself, it would leave no goodbye to say
             finally:
-                self._connection = None
-                await connection.close()
+                await self._discard(connection)
             self._short_lived = self._short_lived + 1 if monotonic() - since < SHORT_SECONDS else 0
             if self._short_lived >= MAX_SHORT_LIVED:
                 reason += f"; perhaps another instance has the client id {self._access.client_id!r}: set MQTT_CLIENT_ID"
@@ -122,18 +122,20 @@ class MqttLink:
 
     async def _open_speaking(self, protocol: MQTTProtocolVersion, host: str, port: int) -> Connection:
         connection = Connection(self._access, protocol, self._deliver, self._status_topic)
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._discard, connection)
             await connection.open(host, port)
             self._connection = connection  # a session that goes on delivers before it is asked to: answers must get out
             await connection.subscribe(self._subscriptions)
-        except BaseException:
-            self._connection = None
-            await connection.close()
-            raise
+            undo.pop_all()
         connection.announce("online")
         if protocol is not self._preferred:
             log.warning("broker speaks MQTT 3.1.1 only", broker=f"{host}:{port}")
         return connection
+
+    async def _discard(self, connection: Connection) -> None:
+        self._connection = None
+        await connection.close()
 
     def _deliver(self, message: InboundMessage) -> None:
         if self._is_closed:

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -55,12 +56,11 @@ class EmbeddedBroker:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self.kind == "mosquitto":
             self._configuration_path.write_text(_configuration(self.port, self.data_dir))
-        self.process.start()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.process.stop)
+            self.process.start()
             self._wait_until_it_answers()
-        except BaseException:
-            self.process.stop()
-            raise
+            undo.pop_all()
 
     def stop(self) -> None:
         """Stop the broker; mosquitto saves its state. Does nothing when it does not run."""

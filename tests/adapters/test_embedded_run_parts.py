@@ -136,7 +136,7 @@ def test_a_signal_ends_the_wait_and_not_the_process(number: signal.Signals) -> N
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     process = child(
         tmp_path,
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()",
     )
     process.start()
     assert Watch().wait_until(lambda: process.log_tail() == "deaf", seconds=10)
@@ -160,7 +160,7 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from app.embedded.process import ChildProcess;"
-        "inner = ChildProcess('inner', [sys.executable, '-c', 'import time; time.sleep(60)'], Path(sys.argv[1]));"
+        "inner = ChildProcess('inner', [sys.executable, '-c', 'import signal; signal.pause()'], Path(sys.argv[1]));"
         "inner.start(); print(inner.pid, flush=True); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
     parent = ChildProcess(
