@@ -1,0 +1,18 @@
+-- Refused events, each once, however often it is delivered: the outbox of what is to be published about them.
+CREATE TABLE dead_letter (
+    dead_letter_id   UUID PRIMARY KEY,
+    kind             TEXT NOT NULL,
+    reason           TEXT NOT NULL,
+    customer_id      TEXT,
+    correlation_data BYTEA,
+    body             BYTEA NOT NULL,
+    received_at      TIMESTAMPTZ NOT NULL,
+    published_at     TIMESTAMPTZ
+);
+
+CREATE INDEX dead_letter_unpublished ON dead_letter (received_at) WHERE published_at IS NULL;
+CREATE INDEX dead_letter_received ON dead_letter (received_at);
+
+-- What has not been used for longer than decisions are kept is deleted.
+ALTER TABLE encoded_coupon RENAME COLUMN first_used TO last_used;
+CREATE INDEX named_event_day ON named_event (event_day);
