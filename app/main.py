@@ -24,12 +24,13 @@ from app import __version__
 from app.adapters.breaker import Breaker
 from app.adapters.central import HttpCentral
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
-from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
+from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDeadLetterLog, MemoryDecisionLog
 from app.adapters.mqtt import MqttLink
 from app.adapters.mqtt_connection import BrokerAccess, tls_context
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
+from app.adapters.postgres.dead_letters import PostgresDeadLetterLog
 from app.adapters.postgres.decisions import PostgresDecisionLog
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
@@ -37,7 +38,7 @@ from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
-from app.ports import CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
+from app.ports import CatalogueHolder, Central, ContextCache, DeadLetterLog, DecisionLog, Inbox, Publisher, Scorer
 from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
@@ -59,7 +60,7 @@ CANCEL_AGAIN_SECONDS = 1.0
 KEPT_CONNECTIONS = 64
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
-Storage = tuple[ContextCache, DecisionLog, CatalogueHolder]
+Storage = tuple[ContextCache, DecisionLog, DeadLetterLog, CatalogueHolder]
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -130,13 +131,14 @@ async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)  # the callers bound calls
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
     model = await asyncio.to_thread(load_model, settings.model_dir)
-    cache, decision_log, catalogue = await _build_storage(stack, settings, names, health)
+    cache, decision_log, dead_letters, catalogue = await _build_storage(stack, settings, names, health)
     services = Services(
         cache=cache,
         central=_build_central(settings, client, health),
         catalogue=catalogue,
         scorer=_build_scorer(settings, client, model, health),
         log=decision_log,
+        dead_letters=dead_letters,
         encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
         terms=_build_terms(settings, model),
         clock=partial(datetime.now, UTC),
@@ -154,7 +156,12 @@ async def _build_storage(stack: AsyncExitStack, settings: Settings, names: Depar
         report("not asked yet")
     catalogue = PostgresCatalogue(database, names, *reports)
     _spawn(stack, health, "catalogue", catalogue.run())
-    return PostgresCache(database, settings.unknown_customer), PostgresDecisionLog(database), catalogue
+    return (
+        PostgresCache(database, settings.unknown_customer),
+        PostgresDecisionLog(database),
+        PostgresDeadLetterLog(database),
+        catalogue,
+    )
 
 
 def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
@@ -166,7 +173,12 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
     if refused:
         log.warning("rows refused: `python -m app load DIR --dry-run` names them", rows=len(refused))
     contexts = customer_contexts(dataset, settings.unknown_customer)
-    return MemoryCache(contexts), MemoryDecisionLog(), MemoryCatalogue(catalogue_coupons(dataset, names))
+    return (
+        MemoryCache(contexts),
+        MemoryDecisionLog(),
+        MemoryDeadLetterLog(),
+        MemoryCatalogue(catalogue_coupons(dataset, names)),
+    )
 
 
 def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health) -> Central | None:

@@ -152,7 +152,7 @@ class DeadLetterProblem(Wire):
     detail: str
 
 
-class DeadLetter(Wire):
+class DeadLetterMessage(Wire):
     """A refused message: the reason code, every problem, and the payload as it came (in UTF-8, or in hexadecimal)."""
 
     reason: str
@@ -180,7 +180,7 @@ def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProbl
         text = payload[:MAX_BODY_BYTES].decode()
     except UnicodeDecodeError:
         text, encoding = payload[: MAX_BODY_BYTES // 2].hex(), "hex"
-    letter = DeadLetter(
+    letter = DeadLetterMessage(
         reason=problems[0].code,
         problems=[DeadLetterProblem(field=one.field, code=one.code, detail=one.detail) for one in problems],
         topic=topic,

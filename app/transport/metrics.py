@@ -19,14 +19,13 @@ class Metrics:
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
         self.events = counter("events", "Events read, by kind.", ["kind"])
         self.dead_letters = counter("dead_letters", "Events refused, by reason.", ["reason"])
-        self.dead_letters_lost = counter("dead_letters_lost", "Dead letters that the broker refused for good.")
         self.entries = counter("entries", "Entry events handled, by where the context came from.", ["source"])
         self.decisions = counter(
             "decisions", "Decisions answered, by reason and whether made before.", ["reason", "repeated"]
         )
         self.publish_failures = counter("publish_failures", "Messages that the broker refused.", ["topic"])
         self.retries = counter("batch_retries", "Batches tried again, by cause.", ["cause"])
-        self.swept = counter("results_swept", "Results published by the sweeper.")
+        self.swept = counter("outcomes_swept", "Results and dead letters published by the sweeper.")
         self.batch_size = histogram("focus_batch_size", "Focus events in a batch.", buckets=EVENTS)
         self.focus_seconds = histogram(
             "focus_event_seconds", "From receipt of a focus event to the acknowledged result.", buckets=SECONDS

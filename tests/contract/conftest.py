@@ -23,6 +23,8 @@ TABLES = (
     "customer_info_text",
     "decision",
     "encoded_coupon",
+    "named_event",
+    "dead_letter",
 )
 IN_MEMORY: dict[str, Any] = {
     "TESTING_NO_MQTT": True,
