@@ -34,3 +34,9 @@ class Metrics:
             "batch_stage_seconds", "Time in each stage of a batch.", ["stage"], buckets=SECONDS
         )
         self.ready = Gauge("ready", "Whether a part is ready.", ["part"], namespace=NAMESPACE, registry=self.registry)
+
+    @property
+    def events_read(self) -> int:
+        """How many events of all kinds have been read."""
+        samples = [sample for metric in self.events.collect() for sample in metric.samples]
+        return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
