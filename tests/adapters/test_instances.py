@@ -30,10 +30,12 @@ class Work:
 @asynccontextmanager
 async def instance(database_url: str, client_id: str, work: Work, *, is_alone: bool = False) -> AsyncIterator[None]:
     """An instance that hears requests."""
-    async with Database.open(database_url, size=1) as database:
-        async with running(InstanceRequests(database, client_id, work.drain, is_alone=is_alone).run()):
-            await first_answer(database_url, client_id, Request.STATE)
-            yield
+    async with (
+        Database.open(database_url, size=1) as database,
+        running(InstanceRequests(database, client_id, work.drain, is_alone=is_alone).run()),
+    ):
+        await first_answer(database_url, client_id, Request.STATE)
+        yield
 
 
 async def first_answer(database_url: str, client_id: str, request: Request) -> InstanceState | None:
