@@ -132,6 +132,9 @@ export DB_PASSWORD='recommendation'
 # Most connections to PostgreSQL.
 # export DB_POOL_SIZE='8'
 
+# Decisions and dead letters are deleted after so many days; 0: kept for ever.
+# export RETENTION_DAYS='90'
+
 # --- Process
 
 # HTTP port of `python -m app serve`; 80 in the image.

@@ -160,6 +160,28 @@ async def _last_state(
     return last
 
 
+customer_cli = typer.Typer(help="What is kept of a customer.", no_args_is_help=True)
+cli.add_typer(customer_cli, name="customer")
+
+
+@customer_cli.command()
+def forget(
+    customer_id: Annotated[str, typer.Argument(help="The customer's id, as events name it.")],
+    wait: Wait = 0,
+) -> None:
+    """Delete a customer's context, decisions and dead letters from the database, for good.
+
+    What the broker still holds, and backups, are not reached: see docs/security.md.
+    """
+    from app.adapters.postgres import forgetting
+    from app.settings import Settings
+
+    url = Settings.from_environment(needs_broker=False).postgres_url
+    counts = _waiting(lambda: _connected(url, lambda connection: forgetting.forget(connection, customer_id)), wait)
+    for table, count in counts.items():
+        typer.echo(f"{table}: {count:,} rows deleted")
+
+
 @cli.command()
 def run(
     once: Annotated[bool, typer.Option("--once", help="Stop after the first coupon.")] = False,

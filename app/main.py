@@ -34,6 +34,7 @@ from app.adapters.postgres.database import Database
 from app.adapters.postgres.dead_letters import PostgresDeadLetterLog
 from app.adapters.postgres.decisions import PostgresDecisionLog
 from app.adapters.postgres.instances import InstanceRequests
+from app.adapters.postgres.upkeep import Upkeep
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
 from app.domain.department import DepartmentNames
@@ -201,6 +202,8 @@ async def _build_storage(stack: AsyncExitStack, settings: Settings, names: Depar
         report("not asked yet")
     catalogue = PostgresCatalogue(database, names, *reports)
     _spawn(stack, health, "catalogue", catalogue.run())
+    retention = timedelta(days=settings.retention_days) if settings.retention_days else None
+    _spawn(stack, health, "upkeep", Upkeep(database, retention).run())
     return Storage(
         PostgresCache(database, settings.unknown_customer),
         PostgresDecisionLog(database),

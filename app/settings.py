@@ -285,6 +285,12 @@ class Settings(BaseSettings):
         "DB_POOL_SIZE", default=8, description="Most connections to PostgreSQL."
     )
 
+    retention_days: Annotated[int, Field(ge=0, le=36_500)] = _variable(
+        "RETENTION_DAYS",
+        default=90,
+        description="Decisions and dead letters are deleted after so many days; 0: kept for ever.",
+    )
+
     # Process
     port: Port = _variable("PORT", default=8000, description="HTTP port of `python -m app serve`; 80 in the image.")
     mock_endpoints: bool = _variable(

@@ -122,3 +122,25 @@ SELECT pg_try_advisory_lock(hashtext('recommendation-service sweep of ' || $1::t
 
 -- name: stop_sweeping
 SELECT pg_advisory_unlock(hashtext('recommendation-service sweep of ' || $1::text));
+
+-- name: drop_decision_partitions
+SELECT drop_decision_partitions($1::date);
+
+-- name: delete_other_decisions
+DELETE FROM decision_other_days
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM decision_other_days WHERE decided_at < $1::timestamptz LIMIT $2));
+
+-- name: delete_named_events
+DELETE FROM named_event
+WHERE decision_id = ANY (ARRAY (SELECT decision_id FROM named_event WHERE claimed_on < $1::timestamptz LIMIT $2));
+
+-- name: delete_dead_letters
+DELETE FROM dead_letter
+WHERE dead_letter_id = ANY (ARRAY (SELECT dead_letter_id FROM dead_letter WHERE received_at < $1::timestamptz LIMIT $2));
+
+-- name: delete_coupon_bodies
+-- Two days longer than the decisions that name them: the time of use is noted once a day.
+DELETE FROM encoded_coupon
+WHERE coupon_hash = ANY (
+    ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '2 days' LIMIT $2)
+);
