@@ -17,7 +17,7 @@ import structlog
 from app.domain.department import DepartmentNames
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import EventRefused, FieldProblem
-from app.events import parse_entry, parse_focus
+from app.events import customer_named, parse_entry, parse_focus
 from app.handlers import Decided, Gathered, Services, decide_batch, gather, gather_from_central, handle_entries
 from app.ports import InboundMessage, Inbox
 from app.transport.metrics import Metrics
@@ -25,7 +25,7 @@ from app.transport.outbox import Outbox, retried
 
 log = structlog.get_logger(__name__)
 
-Event = TypeVar("Event")
+Event = TypeVar("Event", bound=EntryEvent | FocusEvent)
 
 BATCH_LIMIT = 256
 
@@ -66,7 +66,8 @@ class Intake(Generic[Event]):
             try:
                 pending.append(Pending(message, self._parse(message), received))
             except EventRefused as refusal:
-                log.info("event refused", kind=self._kind, reason=refusal.code)
+                named = customer_named(message.payload)
+                log.info("event refused", kind=self._kind, reason=refusal.code, customer_id=named)
                 self._outbox.publish_dead_letter(message, refusal.problems)
         return pending
 
@@ -76,17 +77,19 @@ class Intake(Generic[Event]):
         """Do the work for all at once; if that fails, for each alone, and refuse the event that is to blame."""
         try:
             await work(pending)
+            return
         except Exception as error:
-            if len(pending) > 1:
-                log.warning(
-                    "batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__
-                )
-                for one in pending:
-                    await self.guard(work, [one])
+            if len(pending) == 1:
+                self._refuse_faulty(pending[0])
                 return
-            log.exception("event failed", kind=self._kind)
-            problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
-            self._outbox.publish_dead_letter(pending[0].message, [problem])
+            log.warning("batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__)
+        for one in pending:  # outside of the handler: the traceback of one event is not to tell of another
+            await self.guard(work, [one])
+
+    def _refuse_faulty(self, pending: Pending[Event]) -> None:
+        log.exception("event failed", kind=self._kind, customer_id=pending.event.customer_id)
+        problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
+        self._outbox.publish_dead_letter(pending.message, [problem])
 
 
 class EntryConsumer:
