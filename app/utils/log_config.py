@@ -27,7 +27,7 @@ PROCESSORS: Sequence[Processor] = (
 
 def customer_hash(key: str, customer_id: str) -> str:
     """What stands for a customer in logs: 16 hexadecimal characters, the same for the same key."""
-    used_key = blake2b(key.encode()).digest()
+    used_key = blake2b(key.encode(errors="surrogateescape")).digest()  # the bytes that the environment has
     return blake2b(customer_id.encode(errors="backslashreplace"), key=used_key, digest_size=8).hexdigest()
 
 
