@@ -34,6 +34,9 @@ cli = typer.Typer(
     add_completion=False,
 )
 
+customer = typer.Typer(help="What concerns one customer.", no_args_is_help=True)
+cli.add_typer(customer, name="customer")
+
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the database to answer.", min=0)]
 Folder = Annotated[Path, typer.Argument(help="A folder with the four CSV files.")]
 
@@ -77,7 +80,7 @@ def serve(
         port=port or settings.port,
         log_config=None,
         log_level=settings.log_level.lower(),
-        access_log=settings.log_level == "DEBUG",
+        access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
     )
@@ -160,11 +163,7 @@ async def _last_state(
     return last
 
 
-customer_cli = typer.Typer(help="What is kept of a customer.", no_args_is_help=True)
-cli.add_typer(customer_cli, name="customer")
-
-
-@customer_cli.command()
+@customer.command()
 def forget(
     customer_id: Annotated[str, typer.Argument(help="The customer's id, as events name it.")],
     wait: Wait = 0,
@@ -407,7 +406,7 @@ def train(
 def schema(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 when a file is stale.")] = False,
 ) -> None:
-    """Write the files that are generated from the code: schemas, .environment.variables.sh, the table in README.md."""
+    """Write the files that are generated from the code: schemas, configuration."""
     from app import generated
 
     stale = generated.stale_files(PROJECT)
@@ -419,6 +418,18 @@ def schema(
             typer.echo(f"written: {path.relative_to(PROJECT)}")
     if stale and check:
         raise typer.Exit(1)
+
+
+@customer.command("hash")
+def hash_customer(customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]) -> None:
+    """Print what stands for a customer in the logs of a service with the same LOG_HASH_KEY."""
+    from app.settings import MISSING, Settings
+    from app.utils.log_config import customer_hash
+
+    key = Settings.partial().log_hash_key
+    if key is None:
+        raise ConfigurationError([MISSING.format(name="LOG_HASH_KEY")])
+    typer.echo(customer_hash(key.get_secret_value(), customer_id.strip()))
 
 
 @cli.command()

@@ -50,6 +50,7 @@ from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.health import Health
 from app.transport.http import docs, mock, score
 from app.transport.http import health as health_routes
+from app.transport.http.access_log import AccessLog
 from app.transport.http.openapi import Application
 from app.transport.http.running import Running
 from app.transport.metrics import Metrics
@@ -114,6 +115,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest)
     problem.install(app)
+    if settings.log_level == "DEBUG":
+        app.add_middleware(AccessLog)
     app.include_router(health_routes.router)
     if settings.has_mock_endpoints:
         app.include_router(mock.router)
@@ -125,7 +128,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
-    configure_logging(settings.log_level, settings.log_filename)
+    hash_key = settings.log_hash_key.get_secret_value() if settings.log_hash_key else None
+    configure_logging(settings.log_level, settings.log_filename, hash_key)
+    if hash_key is None:
+        log.info("LOG_HASH_KEY is not set: the hashes of customers in this log are those of this start alone")
     stamina.instrumentation.set_on_retry_hooks([])
     async with AsyncExitStack() as stack:
         app.state.running = await _start(stack, settings)

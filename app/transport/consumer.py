@@ -18,7 +18,7 @@ from app.domain.dead_letter import DeadLetter, dead_letter_id
 from app.domain.department import DepartmentNames
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import EventRefused, FieldProblem
-from app.events import customer_of, parse_entry, parse_focus
+from app.events import customer_named, parse_entry, parse_focus
 from app.handlers import Decided, Gathered, Services, decide_batch, gather, gather_from_central, handle_entries
 from app.ports import InboundMessage, Inbox
 from app.results import encode_dead_letter
@@ -27,7 +27,7 @@ from app.transport.outbox import Outbox, retried
 
 log = structlog.get_logger(__name__)
 
-Event = TypeVar("Event")
+Event = TypeVar("Event", bound=EntryEvent | FocusEvent)
 
 BATCH_LIMIT = 256
 
@@ -91,7 +91,7 @@ class Intake(Generic[Event]):
         logged = await retried(partial(self._services.dead_letters.record, letters), self._metrics)
         for (message, _), letter in zip(live, logged, strict=True):
             self._metrics.dead_letters.labels(letter.reason).inc()
-            log.info("event refused", kind=self._kind, reason=letter.reason)
+            log.info("event refused", kind=self._kind, reason=letter.reason, customer_id=letter.customer_id)
             self._outbox.publish_dead_letter(letter, message.acknowledge, message.is_live)
 
     def _dead_letter(self, message: InboundMessage, problems: Sequence[FieldProblem]) -> DeadLetter:
@@ -99,7 +99,7 @@ class Intake(Generic[Event]):
             dead_letter_id(message.topic, message.payload, message.event_id, message.correlation_data),
             self._kind,
             problems[0].code,
-            customer_of(message.payload),
+            customer_named(message.payload),
             message.correlation_data,
             encode_dead_letter(message.topic, message.payload, problems),
             self._services.clock(),
@@ -111,17 +111,19 @@ class Intake(Generic[Event]):
         """Do the work for all at once; if that fails, for each alone, and refuse the event that is to blame."""
         try:
             await work(pending)
+            return
         except Exception as error:
-            if len(pending) > 1:
-                log.warning(
-                    "batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__
-                )
-                for one in pending:
-                    await self.guard(work, [one])
+            if len(pending) == 1:
+                await self._refuse_faulty(pending[0])
                 return
-            log.exception("event failed", kind=self._kind)
-            problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
-            await self._refuse([(pending[0].message, [problem])])
+            log.warning("batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__)
+        for one in pending:  # outside of the handler: the traceback of one event is not to tell of another
+            await self.guard(work, [one])
+
+    async def _refuse_faulty(self, pending: Pending[Event]) -> None:
+        log.exception("event failed", kind=self._kind, customer_id=pending.event.customer_id)
+        problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
+        await self._refuse([(pending.message, [problem])])
 
 
 class EntryConsumer:
