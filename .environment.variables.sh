@@ -38,7 +38,7 @@ export COUPON_PREDICTION_TOPIC_NAME='customer/prediction'
 # Topic of refused events, with the reason; default `<focus topic>/rejected`.
 # export DEAD_LETTER_TOPIC_NAME=''
 
-# Topic of the retained online/offline status; default `<prediction topic>/status`.
+# Topic of the retained status, with what is missing; default `<prediction topic>/status`. `{client_id}` in it stands for the instance's.
 # export STATUS_TOPIC_NAME=''
 
 # Client id, stable for each instance: its events wait for it. Default: from host name and port.

@@ -171,7 +171,8 @@ class Settings(BaseSettings):
     status_topic_name: Topic = _variable(
         "STATUS_TOPIC_NAME",
         default="",
-        description="Topic of the retained online/offline status; default `<prediction topic>/status`.",
+        description="Topic of the retained status, with what is missing; default `<prediction topic>/status`. "
+        "`{client_id}` in it stands for the instance's.",
     )
     mqtt_client_id: str = _variable(
         "MQTT_CLIENT_ID",
@@ -457,7 +458,8 @@ class Settings(BaseSettings):
     @property
     def status_topic(self) -> str:
         """Where the service says that it is online."""
-        return self.status_topic_name or f"{self.coupon_prediction_topic_name}/status"
+        topic = self.status_topic_name or f"{self.coupon_prediction_topic_name}/status"
+        return topic.replace("{client_id}", self.client_id)
 
     @property
     def client_id(self) -> str:
@@ -488,6 +490,8 @@ def _broker_problems(settings: Settings) -> Iterator[str]:
     """What is wrong about variables together."""
     if _has_wildcard(settings.dead_letter_topic):
         yield "Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME."
+    if _has_wildcard(settings.status_topic):
+        yield "Cannot make a topic for the status with MQTT_CLIENT_ID in it: choose one without + and #."
     if settings.mqtt_client_cert_file is not None and settings.mqtt_broker_cert_file is None:
         yield "Cannot use MQTT_CLIENT_CERT_FILE env variable: TLS needs MQTT_BROKER_CERT_FILE."
     if (settings.mqtt_client_cert_file is None) != (settings.mqtt_client_key_file is None):

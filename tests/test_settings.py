@@ -193,6 +193,19 @@ def test_each_broker_has_its_port_or_the_usual_one(
     assert Settings.partial().brokers == brokers
 
 
+def test_instances_can_have_a_status_topic_each(environment: Environment) -> None:
+    environment.set(**BROKER, STATUS_TOPIC_NAME="shop/status/{client_id}", MQTT_CLIENT_ID="till-1")
+
+    assert Settings.partial().status_topic == "shop/status/till-1"
+
+
+def test_a_client_id_that_makes_no_topic_is_refused(environment: Environment) -> None:
+    environment.set(**BROKER, **DATABASE, STATUS_TOPIC_NAME="shop/status/{client_id}", MQTT_CLIENT_ID="till+1")
+
+    with pytest.raises(ConfigurationError, match="Cannot make a topic for the status with MQTT_CLIENT_ID in it"):
+        Settings.from_environment()
+
+
 def test_topics_and_the_client_id_have_defaults_of_their_own(environment: Environment) -> None:
     environment.set(**BROKER, PORT="8123")
     default = Settings.partial()
