@@ -9,7 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.stack import FOCUS, PATIENCE_SECONDS, PROJECT, Device, Stack, device_at, eventually, running_stack
+from tests.e2e.stack import (
+    FOCUS,
+    PATIENCE_SECONDS,
+    PROJECT,
+    REJECTED,
+    Device,
+    Stack,
+    device_at,
+    eventually,
+    running_stack,
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +90,16 @@ def test_the_events_of_a_lost_instance_are_finished_by_whoever_adopts_it(shared:
     assert all(len(device.hears_about(customer)) == 1 for customer in customers)
     shared.service.start()
     shared.wait_until_ready()
+
+
+def test_a_forgotten_customer_is_known_again_only_from_the_central(shared: Stack, device: Device) -> None:
+    device.publish(FOCUS, focus("411"))
+    device.publish(FOCUS, b'{"id": "411", "ts": 1}')
+    device.hears(lambda heard: any(one.topic == REJECTED for one in heard), "the dead letter")
+    device.hears_about("411")
+
+    code, told = command(shared, "customer", "forget", "411")
+
+    assert (code, told) == (0, "customer_info: 1 rows deleted")
+    for table in ("decision", "dead_letter", "customer_info", "customer_fetch"):
+        assert shared.query(f"SELECT count(*) FROM {table} WHERE customer_id::text = '411'") == [0]
