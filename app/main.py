@@ -21,31 +21,36 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from app import __version__
+from app.access import KeyRing
 from app.adapters.breaker import Breaker
 from app.adapters.central import HttpCentral
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
-from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
+from app.adapters.memory import MemoryApiKeys, MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
 from app.adapters.mqtt import MqttLink
 from app.adapters.mqtt_connection import BrokerAccess, tls_context
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.decisions import PostgresDecisionLog
+from app.adapters.postgres.keys import PostgresApiKeys
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
+from app.domain.access import Role
 from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
-from app.ports import CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
+from app.ports import ApiKeys, CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
 from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
 from app.transport.asyncapi import ChannelNames
 from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.health import Health
-from app.transport.http import docs, mock, score
+from app.transport.http import decisions, docs, keys, mock, score
 from app.transport.http import health as health_routes
+from app.transport.http.access import open_without_keys, requires
+from app.transport.http.limits import RateLimits
 from app.transport.http.openapi import Application
 from app.transport.http.running import Running
 from app.transport.metrics import Metrics
@@ -59,7 +64,7 @@ CANCEL_AGAIN_SECONDS = 1.0
 KEPT_CONNECTIONS = 64
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
-Storage = tuple[ContextCache, DecisionLog, CatalogueHolder]
+Storage = tuple[ContextCache, DecisionLog, CatalogueHolder, ApiKeys]
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -85,14 +90,19 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # docs has it, for those who may read
         lifespan=partial(_lifespan, settings),
     )
-    app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest)
+    app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest, keys.KeyRequest)
     problem.install(app)
     app.include_router(health_routes.router)
+    app.include_router(health_routes.metrics_router, dependencies=requires(Role.READ, is_open_without_keys=True))
+    operates = requires(Role.OPERATE, is_open_without_keys=True)
     if settings.has_mock_endpoints:
-        app.include_router(mock.router)
-    app.include_router(score.router)
+        app.include_router(mock.router, dependencies=operates)
+    app.include_router(score.router, dependencies=operates)
+    app.include_router(decisions.router, dependencies=requires(Role.READ))
+    app.include_router(keys.router, dependencies=requires(Role.ADMIN))
     app.include_router(docs.docs_router(_channels(settings)))
     app.mount(docs.ASSETS, StaticFiles(directory=docs.STATIC))
     return app
@@ -103,19 +113,22 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     configure_logging(settings.log_level, settings.log_filename)
     stamina.instrumentation.set_on_retry_hooks([])
     async with AsyncExitStack() as stack:
-        app.state.running = await _start(stack, settings)
-        _warn_of_open_doors(settings)
+        app.state.running = await _start(stack, settings, open_without_keys(app))
+        _warn_of_chosen_name(settings)
         log.info("started", version=__version__)
         yield
         log.info("stopping")
     log.info("stopped")
 
 
-def _warn_of_open_doors(settings: Settings) -> None:
-    open_to_anyone = ["/score", "/metrics", *(["/mock_entry", "/mock_focus"] if settings.has_mock_endpoints else [])]
-    log.warning(
-        "no API key is configured: these answer anyone who can reach them, keep them inside", routes=open_to_anyone
-    )
+def _tell_of_open_doors(routes: Sequence[str], is_open: bool) -> None:
+    if is_open:
+        log.warning("no API key was made yet: these answer anyone who can reach them, keep them inside", routes=routes)
+    else:
+        log.info("API keys are asked for")
+
+
+def _warn_of_chosen_name(settings: Settings) -> None:
     if not settings.testing_no_mqtt and not settings.mqtt_client_id:
         log.warning(
             "MQTT_CLIENT_ID is not set: on another host, events would not find this instance again",
@@ -123,14 +136,14 @@ def _warn_of_open_doors(settings: Settings) -> None:
         )
 
 
-async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
+async def _start(stack: AsyncExitStack, settings: Settings, open_routes: Sequence[str]) -> Running:
     metrics = Metrics()
     health = Health({"model": None}, optional=("central", "scorer"))  # without its model the service does not start
     names = DepartmentNames.with_aliases(settings.department_aliases)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)  # the callers bound calls
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
     model = await asyncio.to_thread(load_model, settings.model_dir)
-    cache, decision_log, catalogue = await _build_storage(stack, settings, names, health)
+    cache, decision_log, catalogue, api_keys = await _build_storage(stack, settings, names, health)
     services = Services(
         cache=cache,
         central=_build_central(settings, client, health),
@@ -142,7 +155,26 @@ async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
         clock=partial(datetime.now, UTC),
     )
     outbox = await _start_messaging(stack, settings, services, names, health, metrics)
-    return Running(services, model, outbox, names, health, metrics)
+    ring = await _start_keys(stack, settings, services, api_keys, health, open_routes)
+    rates = RateLimits(settings.http_rate_limit)
+    return Running(services, model, outbox, names, health, metrics, ring, rates, open_routes)
+
+
+async def _start_keys(
+    stack: AsyncExitStack,
+    settings: Settings,
+    services: Services,
+    api_keys: ApiKeys,
+    health: Health,
+    open_routes: Sequence[str],
+) -> KeyRing:
+    admin_key = settings.admin_api_key.get_secret_value() if settings.admin_api_key else None
+    ring = KeyRing(api_keys, admin_key, services.clock, partial(_tell_of_open_doors, open_routes))
+    if settings.testing_no_postgres:
+        await ring.read()
+    else:
+        _spawn(stack, health, "API keys", ring.run())
+    return ring
 
 
 async def _build_storage(stack: AsyncExitStack, settings: Settings, names: DepartmentNames, health: Health) -> Storage:
@@ -154,7 +186,8 @@ async def _build_storage(stack: AsyncExitStack, settings: Settings, names: Depar
         report("not asked yet")
     catalogue = PostgresCatalogue(database, names, *reports)
     _spawn(stack, health, "catalogue", catalogue.run())
-    return PostgresCache(database, settings.unknown_customer), PostgresDecisionLog(database), catalogue
+    cache = PostgresCache(database, settings.unknown_customer)
+    return cache, PostgresDecisionLog(database), catalogue, PostgresApiKeys(database)
 
 
 def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
@@ -166,7 +199,8 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
     if refused:
         log.warning("rows refused: `python -m app load DIR --dry-run` names them", rows=len(refused))
     contexts = customer_contexts(dataset, settings.unknown_customer)
-    return MemoryCache(contexts), MemoryDecisionLog(), MemoryCatalogue(catalogue_coupons(dataset, names))
+    catalogue = MemoryCatalogue(catalogue_coupons(dataset, names))
+    return MemoryCache(contexts), MemoryDecisionLog(), catalogue, MemoryApiKeys()
 
 
 def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health) -> Central | None:

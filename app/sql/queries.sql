@@ -106,3 +106,39 @@ SELECT pg_try_advisory_lock(hashtext('recommendation-service sweep'));
 
 -- name: stop_sweeping
 SELECT pg_advisory_unlock(hashtext('recommendation-service sweep'));
+
+-- name: find_decision
+-- $1 UUID. The key begins with the day, which the id does not tell: so go from day to day through the index.
+WITH RECURSIVE days (event_day) AS (
+    (SELECT event_day FROM decision ORDER BY event_day LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.event_day FROM decision d WHERE d.event_day > days.event_day ORDER BY d.event_day LIMIT 1)
+    FROM days
+    WHERE days.event_day IS NOT NULL
+)
+SELECT d.*
+FROM days
+JOIN decision d ON d.event_day = days.event_day AND d.decision_id = $1
+LIMIT 1;
+
+-- name: decisions_of_customer
+SELECT * FROM decision
+WHERE customer_id = $1
+ORDER BY decided_at DESC
+LIMIT $2;
+
+-- name: read_keys
+SELECT key_id, digest, role, name, created_at, expires_at, revoked_at
+FROM api_key
+ORDER BY created_at, key_id;
+
+-- name: add_key
+INSERT INTO api_key (key_id, digest, role, name, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: revoke_key
+-- The first time counts.
+UPDATE api_key
+SET revoked_at = coalesce(revoked_at, $2)
+WHERE key_id = $1
+RETURNING key_id;
