@@ -343,3 +343,16 @@ def test_every_variable_is_documented_with_a_name_and_a_meaning() -> None:
         assert name.isupper()
         assert attribute == name.lower()
         assert field.description
+
+
+@pytest.mark.parametrize("value", ["short", "x" * 31, "x" * 31 + " ", "x" * 31 + "\t", "ż" * 32, "x" * 513])
+def test_an_admin_key_that_could_be_guessed_or_not_be_sent_is_refused_and_not_shown(
+    environment: Environment, value: str
+) -> None:
+    environment.set(ADMIN_API_KEY=value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.partial()
+
+    assert str(caught.value).startswith("Cannot use ADMIN_API_KEY env variable: must have 32 characters or more")
+    assert value not in str(caught.value)

@@ -1,5 +1,6 @@
 """How much the service takes from one client, and from all of them."""
 
+from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -25,14 +26,12 @@ SERVER_LIMITS: dict[str, Any] = {
 
 
 class RateLimit:
-    """So many requests for each client, over a sliding window.
-
-    What it remembers is bounded: clients share `MAX_CLIENTS` counters, by a hash that nobody outside can foretell.
-    """
+    """So many requests for each client, over a sliding window; remembers the last `MAX_CLIENTS` clients."""
 
     def __init__(self, item: RateLimitItem) -> None:
         self._item = item
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._recent: OrderedDict[str, None] = OrderedDict()
 
     @property
     def retry_after(self) -> int:
@@ -41,7 +40,12 @@ class RateLimit:
 
     async def admits(self, client: str) -> bool:
         """Whether the client may send one more; counts it if so."""
-        return await self._limiter.hit(self._item, str(hash(client) % MAX_CLIENTS))
+        self._recent[client] = None
+        self._recent.move_to_end(client)
+        if len(self._recent) > MAX_CLIENTS:
+            forgotten, _ = self._recent.popitem(last=False)
+            await self._limiter.clear(self._item, forgotten)
+        return await self._limiter.hit(self._item, client)
 
 
 class RateLimits:
