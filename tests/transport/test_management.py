@@ -159,6 +159,13 @@ async def test_a_key_that_nobody_made_cannot_be_revoked(client: httpx.AsyncClien
     assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
 
 
+@pytest.mark.parametrize("key_id", ["%00", "%0A", "rk_%C5%BC", "x" * 65])
+async def test_what_cannot_be_the_id_of_a_key_is_refused(client: httpx.AsyncClient, key_id: str) -> None:
+    response = await client.delete(f"/api/v1/keys/{key_id}")
+
+    assert (response.status_code, response.headers["content-type"]) == (422, PROBLEM)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 MAX_REQUEST_BYTES = 4 * 1024
+
+
+KeyId = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
 
 
 def _printable(text: str) -> str:
@@ -77,7 +80,7 @@ async def create_key(http_request: Request, running: FromRunning) -> NewKeyAnswe
 
 
 @router.delete("/{key_id}", status_code=204, responses=problems(404))
-async def revoke_key(key_id: str, running: FromRunning) -> None:
+async def revoke_key(key_id: KeyId, running: FromRunning) -> None:
     """End a key for good; other instances of the service know it within seconds."""
     if not await running.keys.store.revoke(key_id, running.services.clock()):
         raise HTTPException(404, "There is no such key.")
