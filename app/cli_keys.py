@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from app.domain.access import ApiKey, Role
+from app.domain.access import MAX_EXPIRES_DAYS, MAX_NAME_LENGTH, ApiKey, Role
 
 if TYPE_CHECKING:
     from app.ports import ApiKeys
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 EXIT_UNKNOWN = 3
-MAX_NAME_LENGTH = 100
 
 key_cli = typer.Typer(help="Make, list and revoke the API keys of the HTTP interface.", no_args_is_help=True)
 
@@ -31,7 +30,7 @@ def create(
     role: Annotated[Role, typer.Option(help="What the key is for; each role may do what those before it may.")],
     name: Annotated[str, typer.Option(help="What to remember it by.", callback=_printable)] = "",
     expires_days: Annotated[
-        int | None, typer.Option(help="Days after which it ends; default: never.", min=1, max=3650)
+        int | None, typer.Option(help="Days after which it ends; default: never.", min=1, max=MAX_EXPIRES_DAYS)
     ] = None,
 ) -> None:
     """Make a key, and print it: this once, since only a digest of it is stored.

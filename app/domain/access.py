@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 
+MAX_NAME_LENGTH = 100
+MAX_EXPIRES_DAYS = 3650
+
 
 class Role(StrEnum):
     """What an API key is for, from little to much: each role may do all that the roles before it may."""

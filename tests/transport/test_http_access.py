@@ -231,6 +231,8 @@ async def test_as_long_as_the_keys_were_never_read_only_health_and_the_admin_key
     assert {(answer.status_code, answer.headers["content-type"]) for answer in answers} == {(503, PROBLEM)}
     assert {answer.headers["retry-after"] for answer in answers} == {"2"}
     assert (health, ready.status_code, metrics.status_code) == ([200, 200], 503, 200)
+    assert ready.json()["problems"]["database"] == "not ready"
+    assert ready.json()["problems"]["migrations"] == "not asked yet"
 
 
 async def test_what_is_wrong_with_a_part_is_told_to_those_with_a_key() -> None:

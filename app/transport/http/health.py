@@ -15,6 +15,7 @@ router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])
 
 NOT_READY = "not ready"
+TOLD_TO_ALL = frozenset({"migrations", "catalogue"})  # their problems are our own sentences, without names of hosts
 
 
 class Liveness(BaseModel):
@@ -61,7 +62,7 @@ async def livez(running: FromRunning) -> JSONResponse:
 async def readyz(request: Request, running: FromRunning, verbose: str | None = None) -> JSONResponse:
     """Whether every part is ready. With `?verbose`, each part is listed.
 
-    Once there are API keys, what is wrong with a part is told to those who have one.
+    Once there are API keys, what can hold names of hosts is told to those who have one.
     """
     health, is_told = running.health, sees_details(request, running)
     answer: dict[str, object] = {"status": "ready" if health.is_ready else NOT_READY}
@@ -78,7 +79,7 @@ async def readyz(request: Request, running: FromRunning, verbose: str | None = N
 
 
 def _told(problems: Mapping[str, str], is_told: bool) -> Mapping[str, str]:
-    return problems if is_told else dict.fromkeys(problems, NOT_READY)
+    return {part: text if is_told or part in TOLD_TO_ALL else NOT_READY for part, text in problems.items()}
 
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)

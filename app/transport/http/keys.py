@@ -9,8 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from app.access import MAX_EXPIRES_DAYS, MAX_NAME_LENGTH, make_key
-from app.domain.access import Role
+from app.access import make_key
+from app.domain.access import MAX_EXPIRES_DAYS, MAX_NAME_LENGTH, Role
 from app.transport.http.openapi import body_of, problems
 from app.transport.http.running import FromRunning, read_body
 

@@ -17,7 +17,6 @@ async function show() {
     dom_id: "#swagger-ui",
     deepLinking: true,
     validatorUrl: null,
-    presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
     onComplete: () => key && viewer.preauthorizeApiKey("header", key),
   });
 }
