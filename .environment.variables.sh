@@ -144,6 +144,12 @@ export DB_PASSWORD='recommendation'
 # Offer `/mock_entry` and `/mock_focus` beside MQTT.
 # export MOCK_ENDPOINTS='false'
 
+# An API key with the role admin, beside those of `python -m app key`; 32 characters or more.
+# export ADMIN_API_KEY=''
+
+# Most HTTP requests of one client in a second, health aside; 0: no limit.
+# export HTTP_RATE_LIMIT='100'
+
 # No broker: events come in by the mock endpoints alone.
 # export TESTING_NO_MQTT='false'
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from app.cli_keys import key_cli
 from app.errors import ConfigurationError, DatabaseUnavailable, ServiceError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ cli = typer.Typer(
 
 customer = typer.Typer(help="What concerns one customer.", no_args_is_help=True)
 cli.add_typer(customer, name="customer")
+cli.add_typer(key_cli, name="key")
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the database to answer.", min=0)]
 Folder = Annotated[Path, typer.Argument(help="A folder with the four CSV files.")]
@@ -70,6 +72,7 @@ def serve(
 
     from app.main import create_app
     from app.settings import Settings
+    from app.transport.http.limits import SERVER_LIMITS
 
     settings = Settings.from_environment()
     # uvicorn stops in order and then raises the signal once more, which would end the process as if it had been killed.
@@ -83,6 +86,7 @@ def serve(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
+        **SERVER_LIMITS,
     )
 
 

@@ -21,11 +21,19 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from app import __version__
+from app.access import KeyRing
 from app.adapters.breaker import Breaker
 from app.adapters.canary import Canary
 from app.adapters.central import HttpCentral
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
-from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDeadLetterLog, MemoryDecisionLog
+from app.adapters.memory import (
+    MemoryApiKeys,
+    MemoryBroker,
+    MemoryCache,
+    MemoryCatalogue,
+    MemoryDeadLetterLog,
+    MemoryDecisionLog,
+)
 from app.adapters.mqtt import MqttLink
 from app.adapters.mqtt_connection import BrokerAccess, tls_context
 from app.adapters.postgres.cache import PostgresCache
@@ -34,23 +42,27 @@ from app.adapters.postgres.database import Database
 from app.adapters.postgres.dead_letters import PostgresDeadLetterLog
 from app.adapters.postgres.decisions import PostgresDecisionLog
 from app.adapters.postgres.instances import InstanceRequests
+from app.adapters.postgres.keys import PostgresApiKeys
 from app.adapters.postgres.upkeep import Upkeep
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
+from app.domain.access import Role
 from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
-from app.ports import CatalogueHolder, Central, ContextCache, DeadLetterLog, DecisionLog, Publisher, Scorer
+from app.ports import ApiKeys, CatalogueHolder, Central, ContextCache, DeadLetterLog, DecisionLog, Publisher, Scorer
 from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
 from app.transport.asyncapi import ChannelNames
 from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.health import Health
-from app.transport.http import docs, mock, score
+from app.transport.http import decisions, docs, keys, mock, score
 from app.transport.http import health as health_routes
+from app.transport.http.access import open_without_keys, requires
 from app.transport.http.access_log import AccessLog
+from app.transport.http.limits import RateLimits
 from app.transport.http.openapi import Application
 from app.transport.http.running import Running
 from app.transport.metrics import Metrics
@@ -75,6 +87,7 @@ class Storage:
     log: DecisionLog
     dead_letters: DeadLetterLog
     catalogue: CatalogueHolder
+    api_keys: ApiKeys
     database: Database | None = None
 
 
@@ -111,16 +124,21 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # docs has it, for those who may read
         lifespan=partial(_lifespan, settings),
     )
-    app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest)
+    app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest, keys.KeyRequest)
     problem.install(app)
     if settings.log_level == "DEBUG":
         app.add_middleware(AccessLog)
     app.include_router(health_routes.router)
+    app.include_router(health_routes.metrics_router, dependencies=requires(Role.READ, is_open_without_keys=True))
+    operates = requires(Role.OPERATE, is_open_without_keys=True)
     if settings.has_mock_endpoints:
-        app.include_router(mock.router)
-    app.include_router(score.router)
+        app.include_router(mock.router, dependencies=operates)
+    app.include_router(score.router, dependencies=operates)
+    app.include_router(decisions.router, dependencies=requires(Role.READ))
+    app.include_router(keys.router, dependencies=requires(Role.ADMIN))
     app.include_router(docs.docs_router(_channels(settings)))
     app.mount(docs.ASSETS, StaticFiles(directory=docs.STATIC))
     return app
@@ -134,19 +152,22 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         log.info("LOG_HASH_KEY is not set: the hashes of customers in this log are those of this start alone")
     stamina.instrumentation.set_on_retry_hooks([])
     async with AsyncExitStack() as stack:
-        app.state.running = await _start(stack, settings)
-        _warn_of_open_doors(settings)
+        app.state.running = await _start(stack, settings, open_without_keys(app))
+        _warn_of_chosen_name(settings)
         log.info("started", version=__version__)
         yield
         log.info("stopping")
     log.info("stopped")
 
 
-def _warn_of_open_doors(settings: Settings) -> None:
-    open_to_anyone = ["/score", "/metrics", *(["/mock_entry", "/mock_focus"] if settings.has_mock_endpoints else [])]
-    log.warning(
-        "no API key is configured: these answer anyone who can reach them, keep them inside", routes=open_to_anyone
-    )
+def _tell_of_open_doors(routes: Sequence[str], is_open: bool) -> None:
+    if is_open:
+        log.warning("no API key was made yet: these answer anyone who can reach them, keep them inside", routes=routes)
+    else:
+        log.info("API keys are asked for")
+
+
+def _warn_of_chosen_name(settings: Settings) -> None:
     if not settings.testing_no_mqtt and not settings.mqtt_client_id:
         log.warning(
             "MQTT_CLIENT_ID is not set: on another host, events would not find this instance again",
@@ -167,7 +188,9 @@ async def adopt(settings: Settings) -> tuple[bool, int]:
         return was_known, running.metrics.events_read
 
 
-async def _start(stack: AsyncExitStack, settings: Settings, *, is_leaving: bool = False) -> Running:
+async def _start(
+    stack: AsyncExitStack, settings: Settings, open_routes: Sequence[str] = (), *, is_leaving: bool = False
+) -> Running:
     metrics = Metrics()
     health = Health({"model": None}, optional=OPTIONAL_PARTS)  # without its model the service does not start
     names = DepartmentNames.with_aliases(settings.department_aliases)
@@ -186,9 +209,21 @@ async def _start(stack: AsyncExitStack, settings: Settings, *, is_leaving: bool 
         terms=_build_terms(settings, model),
         clock=partial(datetime.now, UTC),
     )
+    ring = await _start_keys(stack, settings, services, storage.api_keys, health, open_routes)
+    running = partial(
+        Running,
+        services=services,
+        model=model,
+        names=names,
+        health=health,
+        metrics=metrics,
+        keys=ring,
+        limits=RateLimits(settings.http_rate_limit),
+        open_without_keys=open_routes,
+    )
     if settings.testing_no_mqtt:
         outbox = _start_outbox(stack, settings, services, MemoryBroker(), health, metrics)
-        return Running(services, model, outbox, names, health, metrics, _nothing_to_leave)
+        return running(outbox=outbox, drain=_nothing_to_leave)
     links = _build_links(settings, health, is_leaving=is_leaving)
     outbox = _start_messaging(stack, settings, services, links, names, health, metrics)
     drain = partial(_leave_broker, links, outbox, metrics)
@@ -196,7 +231,24 @@ async def _start(stack: AsyncExitStack, settings: Settings, *, is_leaving: bool 
         is_alone = not settings.mqtt_shared_group
         requests = InstanceRequests(storage.database, settings.client_id, drain, is_alone=is_alone)
         _spawn(stack, health, "instance requests", requests.run())
-    return Running(services, model, outbox, names, health, metrics, drain)
+    return running(outbox=outbox, drain=drain)
+
+
+async def _start_keys(
+    stack: AsyncExitStack,
+    settings: Settings,
+    services: Services,
+    api_keys: ApiKeys,
+    health: Health,
+    open_routes: Sequence[str],
+) -> KeyRing:
+    admin_key = settings.admin_api_key.get_secret_value() if settings.admin_api_key else None
+    ring = KeyRing(api_keys, admin_key, services.clock, partial(_tell_of_open_doors, open_routes))
+    if settings.testing_no_postgres:
+        await ring.read()
+    else:
+        _spawn(stack, health, "API keys", ring.run())
+    return ring
 
 
 async def _build_storage(stack: AsyncExitStack, settings: Settings, names: DepartmentNames, health: Health) -> Storage:
@@ -215,6 +267,7 @@ async def _build_storage(stack: AsyncExitStack, settings: Settings, names: Depar
         PostgresDecisionLog(database),
         PostgresDeadLetterLog(database),
         catalogue,
+        PostgresApiKeys(database),
         database,
     )
 
@@ -232,6 +285,7 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
         MemoryDecisionLog(),
         MemoryDeadLetterLog(),
         MemoryCatalogue(catalogue_coupons(dataset, names)),
+        MemoryApiKeys(),
     )
 
 

@@ -6,7 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
+from app.domain.access import ApiKey
 from app.domain.catalogue import Catalogue
 from app.domain.customer import CustomerContext
 from app.domain.dead_letter import DeadLetter
@@ -132,6 +134,30 @@ class DecisionLog(Protocol):
 
         Raises DatabaseUnavailable.
         """
+        ...
+
+    async def find(self, decision_id: UUID) -> Decision | None:
+        """The decision of this id, None when there is none. Raises DatabaseUnavailable."""
+        ...
+
+    async def of_customer(self, customer_id: str, limit: int) -> Sequence[Decision]:
+        """The last decisions for a customer, newest first. Raises DatabaseUnavailable."""
+        ...
+
+
+class ApiKeys(Protocol):
+    """The store of the keys of the HTTP interface."""
+
+    async def all(self) -> Sequence[ApiKey]:
+        """Every key that was ever made, oldest first, the revoked and the expired too. Raises DatabaseUnavailable."""
+        ...
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key. Raises DatabaseUnavailable."""
+        ...
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        """End a key at this time; an earlier end stands. Whether there is such a key. Raises DatabaseUnavailable."""
         ...
 
 

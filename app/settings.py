@@ -42,6 +42,7 @@ FILE_SUFFIX = "_FILE"
 BROKER = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?", re.ASCII)
 HOST = r"(\[[^\[\]]+\]|[^/?#@:,\[\]]+)(:\d+)?"
 POSTGRES_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?({HOST}(,{HOST})*)?(/[^?#]*)?(\?[^#]*)?", re.ASCII)
+API_KEY = re.compile(r"[!-~]{32,512}")
 
 
 def _variable(*names: str, default: Any, description: str, example: str = "", essential: bool = False) -> Any:
@@ -327,6 +328,16 @@ class Settings(BaseSettings):
     mock_endpoints: bool = _variable(
         "MOCK_ENDPOINTS", default=False, description="Offer `/mock_entry` and `/mock_focus` beside MQTT."
     )
+    admin_api_key: SecretStr | None = _variable(
+        "ADMIN_API_KEY",
+        default=None,
+        description="An API key with the role admin, beside those of `python -m app key`; 32 characters or more.",
+    )
+    http_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = _variable(
+        "HTTP_RATE_LIMIT",
+        default=100,
+        description="Most HTTP requests of one client in a second, health aside; 0: no limit.",
+    )
     testing_no_mqtt: bool = _variable(
         "TESTING_NO_MQTT", default=False, description="No broker: events come in by the mock endpoints alone."
     )
@@ -394,6 +405,13 @@ class Settings(BaseSettings):
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < MIN_KEY_LENGTH:
             raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters: who guesses it can undo the hashes")
+        return value
+
+    @field_validator("admin_api_key")
+    @classmethod
+    def _is_api_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and API_KEY.fullmatch(value.get_secret_value()) is None:
+            raise ValueError("must have 32 characters or more, ASCII without blanks: `openssl rand -hex 32` makes some")
         return value
 
     @field_validator("mqtt_host")

@@ -16,8 +16,11 @@ from typer.testing import CliRunner, Result
 
 from app import main
 from app.adapters.postgres import migrations
+from app.adapters.postgres.database import Database
+from app.adapters.postgres.keys import PostgresApiKeys
 from app.adapters.scorer_sklearn import load_model
 from app.cli import cli
+from app.domain.access import ApiKey, Role, digest_of
 from app.embedded.ports import LOOPBACK, free_port
 from app.errors import ConfigurationError, DatabaseUnavailable, DatasetRefused, MigrationRefused
 from app.main import settings_or_exit
@@ -27,7 +30,22 @@ from app.utils.log_config import customer_hash
 PROJECT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 60
 SECRET = "s3cr3t-that-nobody-may-see"
-COMMANDS = ("serve", "run", "migrate", "load", "export", "central", "datagen", "train", "schema", "config", "customer")
+COMMANDS = (
+    "serve",
+    "run",
+    "migrate",
+    "load",
+    "export",
+    "central",
+    "datagen",
+    "train",
+    "schema",
+    "config",
+    "customer",
+    "key",
+    "drain",
+    "adopt",
+)
 BROKER_VARIABLES = ("MQTT_HOST", "ENTRY_EVENT_TOPIC_NAME", "FOCUS_EVENT_TOPIC_NAME", "COUPON_PREDICTION_TOPIC_NAME")
 DATABASE_VARIABLES = ("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD")
 ALL_MISSING = "".join(f"{MISSING.format(name=name)}\n" for name in BROKER_VARIABLES + DATABASE_VARIABLES)
@@ -181,6 +199,7 @@ def test_config_shows_every_variable_and_no_secret(environment: pytest.MonkeyPat
         "COUPON_PREDICTION_TOPIC": "shop/prediction",
         "DATABASE_URL": f"postgresql://service:{SECRET}@db/cache",
         "DB_PASSWORD": SECRET,
+        "ADMIN_API_KEY": f"{SECRET}-and-some-more",
         "CLIENT_CONTEXT_URL": f"http://service:{SECRET}@central:8001/v1",
         "DEPARTMENT_ALIASES": "Lads=Boys",
     }
@@ -365,3 +384,56 @@ def test_training_makes_a_model_that_the_service_can_use(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     scorer = load_model(tmp_path / "model")
     assert result.output.endswith(f"{scorer.version}; use it with MODEL_DIR={tmp_path / 'model'}\n")
+
+
+async def stored_keys(url: str) -> list[ApiKey]:
+    async with Database.open(url, size=1) as database:
+        return list(await PostgresApiKeys(database).all())
+
+
+async def test_a_key_is_made_and_shown_this_once_and_only_a_digest_of_it_is_stored(database: str) -> None:
+    made = await run("key", "create", "--role", "operate", "--name", "till 7", "--expires-days", "30")
+    listed = await run("key", "list")
+
+    (key,) = await stored_keys(database)
+    key_id, _, secret = made.stdout.strip().partition(".")
+    assert (made.exit_code, key.key_id, key.role, key.name) == (0, key_id, Role.OPERATE, "till 7")
+    assert key.digest == digest_of(secret)
+    assert secret not in made.stderr
+    assert listed.stdout.split() == [key_id, "operate", "valid", "until", f"{key.expires_at:%Y-%m-%d}", "till", "7"]
+
+
+async def test_a_key_is_revoked_by_its_id(database: str) -> None:
+    made = await run("key", "create", "--role", "admin")
+    key_id = made.stdout.partition(".")[0]
+    revoked, listed = await run("key", "revoke", key_id), await run("key", "list")
+
+    (key,) = await stored_keys(database)
+    assert (revoked.exit_code, revoked.stdout) == (0, f"revoked: {key_id}\n")
+    assert key.revoked_at is not None
+    assert listed.stdout == f"{key_id}  admin    revoked {key.revoked_at:%Y-%m-%d}\n"
+
+
+async def test_a_key_that_nobody_made_cannot_be_revoked(database: str) -> None:
+    result = await run("key", "revoke", "rk_nobody")
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "there is no key rk_nobody" in result.stderr
+
+
+def test_without_any_key_the_list_says_how_to_make_the_first(database: str) -> None:
+    result = invoke("key", "list")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "python -m app key create --role admin" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--role", "root"], ["--role", "read", "--name", "a\nb"], ["--role", "read", "--expires-days", "0"]],
+)
+async def test_a_key_that_makes_no_sense_is_refused(database: str, arguments: list[str]) -> None:
+    result = await run("key", "create", *arguments)
+
+    assert result.exit_code == 2
+    assert await stored_keys(database) == []

@@ -26,7 +26,7 @@ BROKER = {
 }
 DATABASE = {"DB_HOST": "db", "DB_NAME": "cache", "DB_USER": "service", "DB_PASSWORD": SECRET}
 IN_ORDER = [*BROKER, *DATABASE]
-VALUES = {"DATABASE_URL": f"postgresql://service:{SECRET}@db/cache"}
+VALUES = {"DATABASE_URL": f"postgresql://service:{SECRET}@db/cache", "ADMIN_API_KEY": "0123456789abcdef" * 2}
 SECRETS = [(attribute, field) for _, attribute, field in documented_variables() if is_secret(field)]
 
 
@@ -468,3 +468,16 @@ def test_no_variable_is_both_a_file_of_a_secret_and_something_else() -> None:
     ]
 
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("value", ["short", "x" * 31, "x" * 31 + " ", "x" * 31 + "\t", "ż" * 32, "x" * 513])
+def test_an_admin_key_that_could_be_guessed_or_not_be_sent_is_refused_and_not_shown(
+    environment: Environment, value: str
+) -> None:
+    environment.set(ADMIN_API_KEY=value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.partial()
+
+    assert str(caught.value).startswith("Cannot use ADMIN_API_KEY env variable: must have 32 characters or more")
+    assert value not in str(caught.value)

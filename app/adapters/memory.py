@@ -5,9 +5,11 @@ from asyncio import Future
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from app.domain.access import ApiKey
 from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon
 from app.domain.customer import CustomerContext
@@ -106,6 +108,37 @@ class MemoryDecisionLog:
         """See DecisionLog."""
         waiting = (one for one in self._unpublished.values() if decided_from <= one.basis.decided_at < decided_before)
         yield sorted(waiting, key=lambda one: one.basis.decided_at)[:limit]
+
+    async def find(self, decision_id: UUID) -> Decision | None:
+        """See DecisionLog."""
+        return self._decisions.get(decision_id)
+
+    async def of_customer(self, customer_id: str, limit: int) -> Sequence[Decision]:
+        """See DecisionLog."""
+        found = (one for one in self._decisions.values() if one.event.customer_id == customer_id)
+        return sorted(found, key=lambda one: one.basis.decided_at, reverse=True)[:limit]
+
+
+class MemoryApiKeys:
+    """ApiKeys in a dictionary."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+
+    async def all(self) -> Sequence[ApiKey]:
+        """See ApiKeys."""
+        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.key_id))
+
+    async def add(self, key: ApiKey) -> None:
+        """See ApiKeys."""
+        self._keys[key.key_id] = key
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        """See ApiKeys."""
+        key = self._keys.get(key_id)
+        if key is not None and key.revoked_at is None:
+            self._keys[key_id] = replace(key, revoked_at=at)
+        return key is not None
 
 
 class MemoryDeadLetterLog:

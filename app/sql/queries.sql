@@ -144,3 +144,29 @@ DELETE FROM encoded_coupon
 WHERE coupon_hash = ANY (
     ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '2 days' LIMIT $2)
 );
+
+-- name: find_decision
+-- $1 UUID. The id does not tell the day, with which the key begins: this goes through the index of every partition.
+SELECT * FROM decision WHERE decision_id = $1 LIMIT 1;
+
+-- name: decisions_of_customer
+SELECT * FROM decision
+WHERE customer_id = $1
+ORDER BY decided_at DESC
+LIMIT $2;
+
+-- name: read_keys
+SELECT key_id, digest, role, name, created_at, expires_at, revoked_at
+FROM api_key
+ORDER BY created_at, key_id;
+
+-- name: add_key
+INSERT INTO api_key (key_id, digest, role, name, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: revoke_key
+-- The first time counts.
+UPDATE api_key
+SET revoked_at = coalesce(revoked_at, $2)
+WHERE key_id = $1
+RETURNING key_id;

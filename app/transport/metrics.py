@@ -33,6 +33,14 @@ class Metrics:
         self.stage_seconds = histogram(
             "batch_stage_seconds", "Time in each stage of a batch.", ["stage"], buckets=SECONDS
         )
+        self.http_refused = counter("http_refused", "HTTP requests not let in, by reason.", ["reason"])
+        self.open_routes = Gauge(
+            "open_routes",
+            "Whether a route answers anyone, because no API key was ever made.",
+            ["route"],
+            namespace=NAMESPACE,
+            registry=self.registry,
+        )
         self.ready = Gauge("ready", "Whether a part is ready.", ["part"], namespace=NAMESPACE, registry=self.registry)
 
     @property

@@ -379,3 +379,29 @@ async def test_a_database_that_is_away_is_reported() -> None:
             await log.mark_published([decided()])
         with pytest.raises(DatabaseUnavailable):
             await waiting(log)
+
+
+async def test_a_decision_is_found_by_its_id_whatever_its_day(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    days = [replace(FOCUS, ts=ts) for ts in (0, 1, 86_400, FOCUS.ts, FOCUS.ts + 86_400, 4_000_000_000)]
+    named = replace(FOCUS, event_id="camera-7/looked-up", ts=100_000_000)
+    decisions = [decided(event) for event in [*days, named]]
+    await logs[0].record(decisions, BODIES)
+
+    assert [await logs[1].find(one.decision_id) for one in decisions] == decisions
+
+
+async def test_a_decision_that_was_never_made_is_not_found(log: DecisionLog) -> None:
+    empty = await log.find(UUID(int=1))
+    await log.record([decided()], BODIES)
+
+    assert (empty, await log.find(UUID(int=1))) == (None, None)
+
+
+async def test_the_decisions_for_a_customer_come_newest_first_and_so_many(log: DecisionLog) -> None:
+    made = [decided(replace(FOCUS, ts=ts), at=NOW + timedelta(seconds=ts)) for ts in (3, 1, 200_000, 2)]
+    await log.record([*made, decided(events(1)[0])], BODIES)
+
+    newest_first = [made[2], made[0], made[3], made[1]]
+    assert list(await log.of_customer(FOCUS.customer_id, EVERYTHING)) == newest_first
+    assert list(await log.of_customer(FOCUS.customer_id, 2)) == newest_first[:2]
+    assert list(await log.of_customer("nobody", EVERYTHING)) == []

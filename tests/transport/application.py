@@ -20,6 +20,7 @@ IN_MEMORY: dict[str, Any] = {
     "TESTING_NO_POSTGRES": True,
     "TESTING_NO_SCORING_SERVICE": True,
     "CLIENT_CONTEXT_URL": "",
+    "HTTP_RATE_LIMIT": 0,
     "LOG_FILENAME": "",
     "LOG_LEVEL": "ERROR",
 }

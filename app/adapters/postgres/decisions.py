@@ -91,6 +91,18 @@ class PostgresDecisionLog:
             wanted = decided_from, decided_before, limit if is_ours else 0
             yield [_decision(row) for row in await connection.fetch(self._sql["unpublished_decisions"], *wanted)]
 
+    async def find(self, decision_id: UUID) -> Decision | None:
+        """See DecisionLog."""
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(self._sql["find_decision"], decision_id)
+        return None if row is None else _decision(row)
+
+    async def of_customer(self, customer_id: str, limit: int) -> Sequence[Decision]:
+        """See DecisionLog."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(self._sql["decisions_of_customer"], customer_id, limit)
+        return [_decision(row) for row in rows]
+
 
 def _take(new_ids: set[UUID], decision_id: UUID) -> bool:
     """Whether the decision is new; the second copy of it in a batch is not."""

@@ -2,17 +2,30 @@
 
 import html
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
+from app.domain.access import Role
 from app.transport.asyncapi import ChannelNames, asyncapi_document
+from app.transport.http.access import Access, AskingAccess
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = "/docs/assets"
+READER = Access(Role.READ, is_open_without_keys=True)
+
+VIEWER = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Recommendation service</title>
+<link rel="stylesheet" href="{ASSETS}/swagger-ui.css"><link rel="icon" href="{ASSETS}/favicon-32x32.png"></head><body>
+<form id="key-form" hidden>
+<p id="key-problem"></p>
+<label>API key <input id="key" type="password" autocomplete="off" required></label> <button>Show</button>
+</form>
+<div id="swagger-ui"></div>
+<script src="{ASSETS}/swagger-ui-bundle.js"></script><script src="{ASSETS}/docs.js"></script>
+</body></html>"""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>MQTT interface</title>
@@ -44,17 +57,14 @@ def docs_router(names: ChannelNames) -> APIRouter:
         return RedirectResponse("/docs")
 
     @router.get("/docs")
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Recommendation service",
-            swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{ASSETS}/favicon-32x32.png",
-            swagger_ui_parameters={"validatorUrl": None},  # it is on the internet
-        )
+    async def docs(status: Annotated[int, Depends(AskingAccess(READER))]) -> HTMLResponse:
+        return HTMLResponse(VIEWER, status, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
 
-    @router.get("/asyncapi")
+    @router.get("/openapi.json", dependencies=[Depends(READER)])
+    async def openapi(request: Request) -> JSONResponse:
+        return JSONResponse(request.app.openapi())
+
+    @router.get("/asyncapi", dependencies=[Depends(READER)])
     async def asyncapi(request: Request, format: str = "") -> Response:
         if format != "json" and "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(_page(document))

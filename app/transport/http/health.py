@@ -1,12 +1,38 @@
 """Is the process alive, is it ready, and what has it done."""
 
-from fastapi import APIRouter, Response
+from collections.abc import Mapping
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
+from app.transport.http.access import sees_details
 from app.transport.http.running import FromRunning
 
 router = APIRouter(tags=["health"])
+metrics_router = APIRouter(tags=["health"])
+
+NOT_READY = "not ready"
+TOLD_TO_ALL = frozenset({"migrations", "catalogue"})  # their problems are our own sentences, without names of hosts
+
+
+class Liveness(BaseModel):
+    """Whether the process is alive; `crashed` names what has ended and should not have."""
+
+    status: Literal["alive", "crashed"]
+    crashed: list[str] = []
+
+
+class Readiness(BaseModel):
+    """Whether the service is ready, and which parts are not."""
+
+    status: Literal["ready", "not ready"]
+    problems: dict[str, str] = {}
+    degraded: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    open_to_anyone: list[str] = []
 
 
 @router.get("/healthcheck", response_class=PlainTextResponse)
@@ -15,7 +41,11 @@ async def healthcheck() -> str:
     return "OK"
 
 
-@router.get("/livez", responses={503: {"description": "Work in the background has crashed: restart the process."}})
+@router.get(
+    "/livez",
+    response_model=Liveness,
+    responses={503: {"description": "Work in the background has crashed: restart the process.", "model": Liveness}},
+)
 async def livez(running: FromRunning) -> JSONResponse:
     """Whether the process, its event loop and its work in the background are alive: restart it if not."""
     crashed = running.health.crashed
@@ -24,23 +54,39 @@ async def livez(running: FromRunning) -> JSONResponse:
     return JSONResponse({"status": "alive"})
 
 
-@router.get("/readyz", responses={503: {"description": "A part is not ready; the answer names it."}})
-async def readyz(running: FromRunning, verbose: str | None = None) -> JSONResponse:
-    """Whether every part is ready. With `?verbose`, each part is listed."""
-    health = running.health
-    answer: dict[str, object] = {"status": "ready" if health.is_ready else "not ready"}
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"description": "A part is not ready; the answer names it.", "model": Readiness}},
+)
+async def readyz(request: Request, running: FromRunning, verbose: str | None = None) -> JSONResponse:
+    """Whether every part is ready. With `?verbose`, each part is listed.
+
+    Once there are API keys, what can hold names of hosts is told to those who have one.
+    """
+    health, is_told = running.health, sees_details(request, running)
+    answer: dict[str, object] = {"status": "ready" if health.is_ready else NOT_READY}
     if not health.is_ready:
-        answer["problems"] = health.problems
+        answer["problems"] = _told(health.problems, is_told)
     if health.degradations:
-        answer["degraded"] = health.degradations
+        answer["degraded"] = _told(health.degradations, is_told)
     if verbose is not None:
-        answer["parts"] = {part: problem or "ready" for part, problem in health.parts.items()}
+        found = _told({part: problem for part, problem in health.parts.items() if problem is not None}, is_told)
+        answer["parts"] = {part: found.get(part, "ready") for part in health.parts}
+        if running.keys.is_open:
+            answer["open_to_anyone"] = running.open_without_keys
     return JSONResponse(answer, status_code=200 if health.is_ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+def _told(problems: Mapping[str, str], is_told: bool) -> Mapping[str, str]:
+    return {part: text if is_told or part in TOLD_TO_ALL else NOT_READY for part, text in problems.items()}
+
+
+@metrics_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(running: FromRunning) -> Response:
     """Counters and timings, in the text format of Prometheus."""
     for part, problem in running.health.parts.items():
         running.metrics.ready.labels(part).set(problem is None)
+    for route in running.open_without_keys:
+        running.metrics.open_routes.labels(route).set(running.keys.is_open)
     return Response(generate_latest(running.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -123,7 +123,7 @@ async def _decision_answer(running: Running, decided: Decided, timings: dict[str
         "score": outcome.score,
         "propensity": outcome.propensity if isinstance(outcome, Offer) else None,
         "threshold": basis.threshold,
-        "candidates": _candidates(await _fates(running, decided)),
+        "candidates": candidate_answers(await _fates(running, decided)),
         "deployment": basis.deployment,
         "scorer": basis.scorer,
         "model_version": basis.model_version,
@@ -140,7 +140,8 @@ async def _fates(running: Running, decided: Decided) -> Iterable[Verdict] | None
     return await remake(running.services, decision)
 
 
-def _candidates(fates: Iterable[Verdict] | None) -> list[dict[str, Any]] | None:
+def candidate_answers(fates: Iterable[Verdict] | None) -> list[dict[str, Any]] | None:
+    """The fates as they are answered."""
     if fates is None:
         return None
     return [{"coupon_id": one.coupon_id, "fate": one.refusal or OFFERED, "score": one.score} for one in fates]

@@ -1,6 +1,7 @@
 """What the routes work with: put there by main when the service starts."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,13 +9,17 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.access import KeyRing
 from app.domain.department import DepartmentNames
 from app.errors import EventRefused, FieldProblem
 from app.handlers import Services
 from app.ports import Scorer
 from app.transport.health import Health
+from app.transport.http.limits import RateLimits
 from app.transport.metrics import Metrics
 from app.transport.outbox import Outbox
+
+BODY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class Running:
     """The running service; `model` is the scorer in the process.
 
     `drain` leaves the broker for good, and tells whether it had events waiting for this instance before.
+    `open_without_keys` are the paths that answer anyone as long as no API key was ever made.
     """
 
     services: Services
@@ -30,6 +36,9 @@ class Running:
     names: DepartmentNames
     health: Health
     metrics: Metrics
+    keys: KeyRing
+    limits: RateLimits
+    open_without_keys: Sequence[str]
     drain: Callable[[], Awaitable[bool]]
 
 
@@ -43,14 +52,20 @@ async def _running(request: Request) -> Running:
 FromRunning = Annotated[Running, Depends(_running)]
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes of it. Raises EventRefused for a larger one, without reading it all."""
+async def read_body(request: Request, limit: int, seconds: float = BODY_SECONDS) -> bytes:
+    """The body, at most `limit` bytes of it, sent within so many seconds.
+
+    Raises EventRefused for a larger one, without reading it all.
+    """
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise EventRefused([FieldProblem("", "too_large", f"must be at most {limit} bytes")])
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise EventRefused([FieldProblem("", "too_large", f"must be at most {limit} bytes")])
     except ClientDisconnect:
         raise HTTPException(400, "The client went away before the end of its request.") from None
+    except TimeoutError:
+        raise HTTPException(408, f"The body of the request did not come within {seconds:g} seconds.") from None
     return bytes(body)

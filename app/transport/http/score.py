@@ -25,7 +25,7 @@ Id = Annotated[
     Field(min_length=1, max_length=64),
     BeforeValidator(
         lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value,
-        json_schema_input_type=str | int,
+        json_schema_input_type=Annotated[str, Field(min_length=1, max_length=64)] | int,
     ),
 ]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -1,0 +1,101 @@
+"""The decisions of the log, with why they are what they are."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app.domain.decision import Decision, Offer
+from app.events import CustomerId
+from app.handlers import remake
+from app.transport.http.mock import CandidateAnswer, candidate_answers
+from app.transport.http.openapi import problems
+from app.transport.http.running import FromRunning
+
+router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
+
+MAX_DECISIONS = 100
+
+
+class LoggedEvent(BaseModel):
+    """The focus event that was decided on; `correlation_data` in hexadecimal digits."""
+
+    customer_id: str
+    ts: int
+    department: str
+    department_asked: str
+    x: float | None
+    y: float | None
+    event_id: str | None
+    correlation_data: str | None
+
+
+class LoggedDecision(BaseModel):
+    """A decision as the log keeps it."""
+
+    id: UUID
+    event: LoggedEvent
+    reason: str
+    coupon_id: str | None
+    score: float | None
+    propensity: float | None
+    threshold: float
+    deployment: str
+    scorer: str
+    model_version: str
+    catalogue_version: str
+    context_source: str
+    decided_at: datetime
+
+
+class ExplainedDecision(LoggedDecision):
+    """A decision and what it was made from; `candidates` is null when the catalogue or the model has changed since."""
+
+    context: dict[str, str | int | float]
+    candidates: list[CandidateAnswer] | None
+
+
+@router.get("/{decision_id}", responses=problems(404))
+async def read_decision(decision_id: UUID, running: FromRunning) -> ExplainedDecision:
+    """One decision, with the fate of every coupon of the department."""
+    decision = await running.services.log.find(decision_id)
+    if decision is None:
+        raise HTTPException(404, "There is no such decision.")
+    fates = await remake(running.services, decision)
+    shown = {**_shown(decision), "context": asdict(decision.basis.context), "candidates": candidate_answers(fates)}
+    return ExplainedDecision.model_validate(shown)
+
+
+@router.get("")
+async def list_decisions(
+    running: FromRunning,
+    customer_id: CustomerId,
+    limit: Annotated[int, Query(ge=1, le=MAX_DECISIONS)] = 20,
+) -> list[LoggedDecision]:
+    """The last decisions for a customer, newest first."""
+    found = await running.services.log.of_customer(customer_id, limit)
+    return [LoggedDecision.model_validate(_shown(one)) for one in found]
+
+
+def _shown(decision: Decision) -> dict[str, object]:
+    event, basis, outcome = decision.event, decision.basis, decision.outcome
+    data = event.correlation_data
+    return {
+        "id": decision.decision_id,
+        "event": {**asdict(event), "correlation_data": None if data is None else data.hex()},
+        "reason": outcome.reason,
+        "coupon_id": outcome.coupon_id if isinstance(outcome, Offer) else None,
+        "score": outcome.score,
+        "propensity": outcome.propensity if isinstance(outcome, Offer) else None,
+        "threshold": basis.threshold,
+        "deployment": basis.deployment,
+        "scorer": basis.scorer,
+        "model_version": basis.model_version,
+        "catalogue_version": basis.catalogue_version,
+        "context_source": basis.context_source,
+        "decided_at": basis.decided_at,
+    }
