@@ -25,10 +25,11 @@ from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from app.adapters.mqtt_properties import with_names_alone, without_properties
 from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
 from app.results import Status
@@ -80,9 +81,10 @@ def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) ->
 
 
 class _LenientClient(paho.Client):
-    """paho hangs up when a property holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever.
+    """paho, which reads no properties but those that may name an event (see `mqtt_properties`).
 
-    Such a message is read without its properties.
+    It hangs up when one of these holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever. Such a
+    message is read without its properties.
     """
 
     def release(self) -> None:
@@ -90,18 +92,15 @@ class _LenientClient(paho.Client):
         self._reset_sockets()
 
     def _handle_publish(self) -> MQTTErrorCode:
+        if self._protocol is not MQTTProtocolVersion.MQTTv5:
+            return super()._handle_publish()
+        command, packet = self._in_packet["command"], self._in_packet["packet"]
         try:
+            self._in_packet["packet"] = with_names_alone(command, packet)
             return super()._handle_publish()
         except MalformedPacket:
-            self._in_packet["packet"] = _without_properties(self._in_packet["command"], self._in_packet["packet"])
+            self._in_packet["packet"] = without_properties(command, packet)
             return super()._handle_publish()
-
-
-def _without_properties(command: int, packet: bytes | bytearray) -> bytearray:
-    """The variable header and payload of a PUBLISH with an empty list of properties."""
-    start = 2 + int.from_bytes(packet[:2]) + (2 if command & 0x06 else 0)
-    length, size = VariableByteIntegers.decode(packet[start : start + 4])
-    return bytearray(packet[:start]) + b"\0" + packet[start + size + length :]
 
 
 @dataclass(slots=True)

@@ -596,6 +596,17 @@ async def test_a_property_that_paho_cannot_read_costs_the_properties_and_not_the
     assert (plain.payload, plain.event_id) == (b"plain", "camera-7/43")
 
 
+async def test_a_message_with_a_megabyte_of_properties_holds_up_nobody(mosquitto: EmbeddedBroker, topic: str) -> None:
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = [("a", "b")] * 150_000 + [("event-id", "camera-7/42")]
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        sender.client.publish(topic, b"laden", 1, properties=properties)
+        await sender.publish(topic, b"plain")
+        laden, plain = await received(link, 2)
+
+    assert (laden.payload, laden.event_id, plain.payload) == (b"laden", "camera-7/42", b"plain")
+
+
 async def test_retained_messages_are_no_events(mosquitto: EmbeddedBroker, topic: str) -> None:
     async with device(mosquitto) as sender:
         sender.client.publish(topic, b"kept from yesterday", 1, retain=True)
