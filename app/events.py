@@ -205,6 +205,18 @@ def parse_focus(
     return _read(body, lambda document: _focus(document, now, names, event_id, correlation_data or None))
 
 
+def customer_of(body: bytes) -> str | None:
+    """The customer whom a refused event names, if that can be read."""
+    try:
+        document, _ = _load(body if len(body) <= MAX_BODY_BYTES else b"")
+        if not isinstance(document, dict):
+            return None
+        inner = document.get("payload")
+        return _customer_id(inner.get("customer_id") if isinstance(inner, dict) else document.get("id"))
+    except (EventRefused, PydanticCustomError):
+        return None
+
+
 def _entry(document: dict[str, Any], now: datetime) -> EntryEvent:
     if _is_envelope(document):
         envelope = EntryEnvelope.model_validate(document)

@@ -1,3 +1,3 @@
-DROP INDEX named_event_day;
+ALTER TABLE named_event DROP COLUMN claimed_on;
 ALTER TABLE encoded_coupon RENAME COLUMN last_used TO first_used;
 DROP TABLE dead_letter;

@@ -15,4 +15,5 @@ CREATE INDEX dead_letter_received ON dead_letter (received_at);
 
 -- What has not been used for longer than decisions are kept is deleted.
 ALTER TABLE encoded_coupon RENAME COLUMN first_used TO last_used;
-CREATE INDEX named_event_day ON named_event (event_day);
+ALTER TABLE named_event ADD COLUMN claimed_on DATE NOT NULL DEFAULT current_date;
+CREATE INDEX named_event_claimed ON named_event (claimed_on);
