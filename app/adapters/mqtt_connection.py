@@ -31,6 +31,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from app.adapters.mqtt_properties import with_names_alone, without_properties
 from app.errors import BrokerUnavailable, PublishRefused
+from app.events import MAX_BODY_BYTES
 from app.ports import InboundMessage, OutboundMessage
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
 MAX_PACKET_BYTES = 268_435_455
 PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
+KEPT_BYTES = MAX_BODY_BYTES + 1  # hundreds of messages may wait for the database: one byte more is refused as well
 NEVER_SEND_RETAINED = SubscribeOptions.RETAIN_DO_NOT_SEND
 
 
@@ -346,11 +348,12 @@ class Connection:
         self._deliver(
             InboundMessage(
                 topic=message.topic,
-                payload=bytes(message.payload),
+                payload=bytes(message.payload[:KEPT_BYTES]),
                 event_id=user_properties.get("event-id"),
                 correlation_data=getattr(message.properties, "CorrelationData", None),
                 acknowledge=partial(self._acknowledge, receipt),
                 is_live=lambda: not self.lost.done(),
+                cut_bytes=max(0, len(message.payload) - KEPT_BYTES),
             )
         )
 

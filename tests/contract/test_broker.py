@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from app.adapters.memory import MemoryBroker
 from app.adapters.mqtt import MqttLink
@@ -20,6 +21,7 @@ from app.adapters.mqtt_connection import BrokerAccess
 from app.embedded.broker import EmbeddedBroker
 from app.embedded.ports import free_port
 from app.errors import BrokerUnavailable, PublishRefused
+from app.events import MAX_BODY_BYTES
 from app.ports import Inbox, OutboundMessage, Publisher
 from tests.builders import stop
 from tests.contract.broker import (
@@ -379,6 +381,19 @@ async def test_a_property_that_paho_cannot_read_costs_the_properties_and_not_the
 
     assert (marked.payload, marked.event_id, marked.correlation_data) == (b"marked", None, None)
     assert (plain.payload, plain.event_id) == (b"plain", "camera-7/43")
+
+
+async def test_of_a_payload_longer_than_any_event_only_the_beginning_is_kept(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    payload = b"x" * 1_000_000
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        await sender.publish(topic, payload)
+        await sender.publish(topic, payload[:MAX_BODY_BYTES])
+        long, just_fitting = await received(link, 2)
+
+    assert (long.payload, long.cut_bytes) == (payload[: MAX_BODY_BYTES + 1], 1_000_000 - MAX_BODY_BYTES - 1)
+    assert (just_fitting.payload, just_fitting.cut_bytes) == (payload[:MAX_BODY_BYTES], 0)
 
 
 async def test_a_message_with_a_megabyte_of_properties_holds_up_nobody(mosquitto: EmbeddedBroker, topic: str) -> None:
