@@ -344,6 +344,9 @@ class Connection:
         receipt = _Receipt(message.mid, is_done=message.qos == 0)
         self._receipts.append(receipt)
         self.arrivals += 1
+        if message.retain:
+            self._leave_out(receipt)
+            return
         user_properties = dict(getattr(message.properties, "UserProperty", ()))
         self._deliver(
             InboundMessage(
@@ -356,6 +359,11 @@ class Connection:
                 cut_bytes=max(0, len(message.payload) - KEPT_BYTES),
             )
         )
+
+    def _leave_out(self, receipt: _Receipt) -> None:
+        """What was retained before we came is no event; MQTT 3.1.1 cannot ask the broker to keep it to itself."""
+        log.info("retained message left out")
+        self._acknowledge(receipt)
 
     def _drop(self) -> None:
         """QoS 0 knows no back-pressure: what comes on top of the receive maximum is let go, and told."""
