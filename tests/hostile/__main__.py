@@ -38,7 +38,10 @@ def main(
     stream: Iterable[Input] = chosen or (hostile.make(seed, number, transport) for number in range(inputs))
     started = time.monotonic()
     try:
-        with running_stack(MAX_PRODUCTS_IN_MESSAGE="1") as stack, _progress(count, quiet=as_json) as tell:
+        with (
+            running_stack(MAX_PRODUCTS_IN_MESSAGE="1", HTTP_RATE_LIMIT="0") as stack,
+            _progress(count, quiet=as_json) as tell,
+        ):
             report = asyncio.run(attack(stack, stream, tell))
     except CampaignFailed as failure:
         hostile.save(failures, seed, failure.inputs)

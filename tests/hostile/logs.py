@@ -10,6 +10,7 @@ KEYS = {
     "topic", "dropped", "broker", "results", "events", "years", "rows", "file", "products", "coupons",
     "catalogue", "refused",
 }  # fmt: skip
+EXCERPT_BYTES = 600
 ALARMS = ("event failed", "Traceback", "exception", "internal_error", "dead letter lost", "has crashed", "batch failed")
 
 
@@ -29,7 +30,7 @@ class LogWatch:
         self._position += len(whole) + len(newline)
         lines = whole.split(b"\n") if newline else []
         self.lines += len(lines)
-        return [f"log: {problem}: {line[:400]!r}" for line in lines if (problem := _problem(line))]
+        return [f"log: {problem}: {_excerpt(line)!r}" for line in lines if (problem := _problem(line))]
 
 
 def _problem(line: bytes) -> str | None:
@@ -44,3 +45,7 @@ def _problem(line: bytes) -> str | None:
     if not isinstance(document, dict) or not document.keys() <= KEYS:
         return "unknown keys"
     return None
+
+
+def _excerpt(line: bytes) -> bytes:
+    return line if len(line) <= 2 * EXCERPT_BYTES else line[:EXCERPT_BYTES] + b" ... " + line[-EXCERPT_BYTES:]

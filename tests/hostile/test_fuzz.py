@@ -26,7 +26,7 @@ EVENT = b'{"id":"%b","ts":1,"dep":"Boys"}'
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A stack for hostile inputs alone."""
-    with running_stack(MAX_PRODUCTS_IN_MESSAGE="1") as stack:
+    with running_stack(MAX_PRODUCTS_IN_MESSAGE="1", HTTP_RATE_LIMIT="0") as stack:
         yield stack
 
 
