@@ -46,7 +46,8 @@ class InboundMessage:
     """A message from the broker, ours until acknowledged.
 
     `acknowledge` may be called once, and does nothing when the connection that brought the message is gone; `is_live`
-    tells whether it is still there. A message that is not acknowledged comes again on the next connection.
+    tells whether it is still there. A message that is not acknowledged comes again on the next connection. Of a payload
+    longer than any event, only the beginning may be kept: then `cut_bytes` is how much was left out.
     """
 
     topic: str
@@ -55,6 +56,7 @@ class InboundMessage:
     correlation_data: bytes | None
     acknowledge: Callable[[], None]
     is_live: Callable[[], bool]
+    cut_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,10 +175,10 @@ class Status(Wire):
     problems: dict[str, str]
 
 
-def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProblem]) -> bytes:
+def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProblem], cut_bytes: int = 0) -> bytes:
     """The dead letter for a refused message: the same for every copy of it.
 
-    A payload that is not UTF-8 is told in hexadecimal; of a long one, the first bytes.
+    A payload that is not UTF-8 is told in hexadecimal; of a long one, the first bytes. `cut_bytes` are missing already.
     """
     encoding: Literal["utf-8", "hex"] = "utf-8"
     try:
@@ -191,6 +191,6 @@ def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProbl
         topic=topic,
         payload=text,
         payload_encoding=encoding,
-        payload_bytes=len(payload),
+        payload_bytes=len(payload) + cut_bytes,
     )
     return letter.model_dump_json().encode()

@@ -25,11 +25,13 @@ from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from app.adapters.mqtt_properties import with_names_alone, without_properties
 from app.errors import BrokerUnavailable, PublishRefused
+from app.events import MAX_BODY_BYTES
 from app.ports import InboundMessage, OutboundMessage
 
 log = structlog.get_logger(__name__)
@@ -40,6 +42,7 @@ QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
 MAX_PACKET_BYTES = 268_435_455
 PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
+KEPT_BYTES = MAX_BODY_BYTES + 1  # hundreds of messages may wait for the database: one byte more is refused as well
 NEVER_SEND_RETAINED = SubscribeOptions.RETAIN_DO_NOT_SEND
 
 
@@ -80,9 +83,10 @@ def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) ->
 
 
 class _LenientClient(paho.Client):
-    """paho hangs up when a property holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever.
+    """paho, which reads no properties but those that may name an event (see `mqtt_properties`).
 
-    Such a message is read without its properties.
+    It hangs up when one of these holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever. Such a
+    message is read without its properties.
     """
 
     def release(self) -> None:
@@ -90,18 +94,15 @@ class _LenientClient(paho.Client):
         self._reset_sockets()
 
     def _handle_publish(self) -> MQTTErrorCode:
+        if self._protocol is not MQTTProtocolVersion.MQTTv5:
+            return super()._handle_publish()
+        command, packet = self._in_packet["command"], self._in_packet["packet"]
         try:
+            self._in_packet["packet"] = with_names_alone(command, packet)
             return super()._handle_publish()
         except MalformedPacket:
-            self._in_packet["packet"] = _without_properties(self._in_packet["command"], self._in_packet["packet"])
+            self._in_packet["packet"] = without_properties(command, packet)
             return super()._handle_publish()
-
-
-def _without_properties(command: int, packet: bytes | bytearray) -> bytearray:
-    """The variable header and payload of a PUBLISH with an empty list of properties."""
-    start = 2 + int.from_bytes(packet[:2]) + (2 if command & 0x06 else 0)
-    length, size = VariableByteIntegers.decode(packet[start : start + 4])
-    return bytearray(packet[:start]) + b"\0" + packet[start + size + length :]
 
 
 @dataclass(slots=True)
@@ -343,17 +344,26 @@ class Connection:
         receipt = _Receipt(message.mid, is_done=message.qos == 0)
         self._receipts.append(receipt)
         self.arrivals += 1
+        if message.retain:
+            self._leave_out(receipt)
+            return
         user_properties = dict(getattr(message.properties, "UserProperty", ()))
         self._deliver(
             InboundMessage(
                 topic=message.topic,
-                payload=bytes(message.payload),
+                payload=bytes(message.payload[:KEPT_BYTES]),
                 event_id=user_properties.get("event-id"),
                 correlation_data=getattr(message.properties, "CorrelationData", None),
                 acknowledge=partial(self._acknowledge, receipt),
                 is_live=lambda: not self.lost.done(),
+                cut_bytes=max(0, len(message.payload) - KEPT_BYTES),
             )
         )
+
+    def _leave_out(self, receipt: _Receipt) -> None:
+        """What was retained before we came is no event; MQTT 3.1.1 cannot ask the broker to keep it to itself."""
+        log.info("retained message left out")
+        self._acknowledge(receipt)
 
     def _drop(self) -> None:
         """QoS 0 knows no back-pressure: what comes on top of the receive maximum is let go, and told."""

@@ -24,6 +24,8 @@ class DeadLetter:
     received_at: datetime
 
 
-def dead_letter_id(topic: str, payload: bytes, event_id: str | None, correlation_data: bytes | None) -> UUID:
-    """The same for every copy of a refused message."""
-    return digest("refused", topic, blake2b(payload).hexdigest(), event_id, correlation_data)
+def dead_letter_id(
+    topic: str, payload: bytes, event_id: str | None, correlation_data: bytes | None, cut_bytes: int = 0
+) -> UUID:
+    """The same for every copy of a refused message; `cut_bytes` of its payload were left out."""
+    return digest("refused", topic, blake2b(payload).hexdigest(), cut_bytes, event_id, correlation_data)

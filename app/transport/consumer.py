@@ -96,12 +96,14 @@ class Intake(Generic[Event]):
 
     def _dead_letter(self, message: InboundMessage, problems: Sequence[FieldProblem]) -> DeadLetter:
         return DeadLetter(
-            dead_letter_id(message.topic, message.payload, message.event_id, message.correlation_data),
+            dead_letter_id(
+                message.topic, message.payload, message.event_id, message.correlation_data, message.cut_bytes
+            ),
             self._kind,
             problems[0].code,
             customer_named(message.payload),
             message.correlation_data,
-            encode_dead_letter(message.topic, message.payload, problems),
+            encode_dead_letter(message.topic, message.payload, problems, message.cut_bytes),
             self._services.clock(),
         )
 

@@ -8,11 +8,12 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from app.adapters.memory import MemoryBroker
 from app.adapters.mqtt import MqttLink
@@ -20,6 +21,7 @@ from app.adapters.mqtt_connection import BrokerAccess
 from app.embedded.broker import EmbeddedBroker
 from app.embedded.ports import free_port
 from app.errors import BrokerUnavailable, PublishRefused
+from app.events import MAX_BODY_BYTES
 from app.ports import Inbox, OutboundMessage, Publisher
 from tests.builders import stop
 from tests.contract.broker import (
@@ -381,13 +383,53 @@ async def test_a_property_that_paho_cannot_read_costs_the_properties_and_not_the
     assert (plain.payload, plain.event_id) == (b"plain", "camera-7/43")
 
 
-async def test_retained_messages_are_no_events(mosquitto: EmbeddedBroker, topic: str) -> None:
+async def test_of_a_payload_longer_than_any_event_only_the_beginning_is_kept(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    payload = b"x" * 1_000_000
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        await sender.publish(topic, payload)
+        await sender.publish(topic, payload[:MAX_BODY_BYTES])
+        long, just_fitting = await received(link, 2)
+
+    assert (long.payload, long.cut_bytes) == (payload[: MAX_BODY_BYTES + 1], 1_000_000 - MAX_BODY_BYTES - 1)
+    assert (just_fitting.payload, just_fitting.cut_bytes) == (payload[:MAX_BODY_BYTES], 0)
+
+
+async def test_a_message_with_a_megabyte_of_properties_holds_up_nobody(mosquitto: EmbeddedBroker, topic: str) -> None:
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = [("a", "b")] * 150_000 + [("event-id", "camera-7/42")]
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        sender.client.publish(topic, b"laden", 1, properties=properties)
+        await sender.publish(topic, b"plain")
+        laden, plain = await received(link, 2)
+
+    assert (laden.payload, laden.event_id, plain.payload) == (b"laden", "camera-7/42", b"plain")
+
+
+@pytest.mark.parametrize("protocol", ["MQTTv5", "MQTTv311"])
+async def test_retained_messages_are_no_events(
+    mosquitto: EmbeddedBroker, topic: str, protocol: Literal["MQTTv5", "MQTTv311"]
+) -> None:
+    access = replace(access_to(mosquitto), protocol=protocol)
     async with device(mosquitto) as sender:
         sender.client.publish(topic, b"kept from yesterday", 1, retain=True)
         await sender.hears("published")
-        async with linked(access_to(mosquitto), topic) as link:
-            await sender.publish(topic, b"now")
-            assert payloads(await received(link, 1)) == [b"now"]
+        for _ in range(2):  # a subscription that is made again would bring it again
+            async with linked(access, topic) as link:
+                await sender.publish(topic, b"now")
+                (message,) = await received(link, 1)
+                message.acknowledge()
+                assert message.payload == b"now"
+
+
+async def test_what_is_published_to_be_retained_is_an_event_when_it_is_published(
+    mosquitto: EmbeddedBroker, topic: str
+) -> None:
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        sender.client.publish(topic, b"now and for later", 1, retain=True)
+
+        assert payloads(await received(link, 1)) == [b"now and for later"]
 
 
 async def test_says_online_and_offline(mosquitto: EmbeddedBroker, topic: str) -> None:

@@ -101,7 +101,8 @@ async def test_memory_keeps_the_last_thousand() -> None:
 def test_copies_of_a_message_have_one_id_and_other_messages_others() -> None:
     topics = "shop/focus", "shop/entry"
     names: list[tuple[str | None, bytes | None]] = [(None, None), ("1", None), (None, b"1")]
-    messages = [(topic, body, *name) for topic in topics for body in (b"", b"{}") for name in names]
+    bodies = b"", b"{}"
+    messages = [(topic, body, *name, cut) for topic in topics for body in bodies for name in names for cut in (0, 1)]
 
     ids = {dead_letter_id(*message) for message in messages}
 

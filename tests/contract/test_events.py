@@ -505,6 +505,14 @@ def test_a_payload_that_is_no_text_is_told_in_hexadecimal() -> None:
     assert (letter["payload"], letter["payload_encoding"], letter["payload_bytes"]) == ("ff007f", "hex", 3)
 
 
+def test_a_payload_that_was_cut_on_the_way_is_told_in_its_full_length() -> None:
+    payload = b"x" * 100_000
+
+    cut = encode_dead_letter("customer/focus", payload[: MAX_BODY_BYTES + 1], PROBLEMS, 100_000 - MAX_BODY_BYTES - 1)
+
+    assert cut == encode_dead_letter("customer/focus", payload, PROBLEMS)
+
+
 @pytest.mark.parametrize(("filling", "encoding"), [(b"x", "utf-8"), (b"\xff", "hex"), ("€".encode(), "hex")])
 def test_a_payload_that_is_too_long_is_told_by_its_beginning(filling: bytes, encoding: str) -> None:
     payload = filling * 100_000

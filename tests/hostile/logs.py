@@ -1,0 +1,51 @@
+"""The service's log while it is being attacked: every line is one JSON object, and says nothing from outside."""
+
+import json
+from pathlib import Path
+
+from tests.hostile.bodies import MARK
+
+KEYS = {
+    "event", "level", "logger", "timestamp", "kind", "reason", "problem", "part", "version", "routes", "client_id",
+    "topic", "dropped", "broker", "results", "events", "years", "rows", "file", "products", "coupons",
+    "catalogue", "refused",
+}  # fmt: skip
+EXCERPT_BYTES = 600
+ALARMS = ("event failed", "Traceback", "exception", "internal_error", "dead letter lost", "has crashed", "batch failed")
+
+
+class LogWatch:
+    """Reads what has been added to a log since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+        self.lines = 0
+
+    def problems(self) -> list[str]:
+        """What is wrong with the new lines."""
+        with self._path.open("rb") as log:
+            log.seek(self._position)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._position += len(whole) + len(newline)
+        lines = whole.split(b"\n") if newline else []
+        self.lines += len(lines)
+        return [f"log: {problem}: {_excerpt(line)!r}" for line in lines if (problem := _problem(line))]
+
+
+def _problem(line: bytes) -> str | None:
+    if MARK.encode() in line:
+        return "text from outside"
+    if any(alarm.encode() in line for alarm in ALARMS):
+        return "a failure"
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return "no JSON"
+    if not isinstance(document, dict) or not document.keys() <= KEYS:
+        return "unknown keys"
+    return None
+
+
+def _excerpt(line: bytes) -> bytes:
+    return line if len(line) <= 2 * EXCERPT_BYTES else line[:EXCERPT_BYTES] + b" ... " + line[-EXCERPT_BYTES:]
