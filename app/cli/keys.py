@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from app.cli.work import EXIT_REFUSED
 from app.domain.access import MAX_EXPIRES_DAYS, MAX_NAME_LENGTH, ApiKey, Role
 
 if TYPE_CHECKING:
     from app.ports import ApiKeys
 
 Answer = TypeVar("Answer")
-
-EXIT_UNKNOWN = 3
 
 key_cli = typer.Typer(help="Make, list and revoke the API keys of the HTTP interface.", no_args_is_help=True)
 
@@ -69,7 +68,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The part of the key befor
     """End a key for good. Running services know it within seconds."""
     if not _stored(lambda keys: keys.revoke(key_id, datetime.now(UTC))):
         typer.echo(f"there is no key {key_id}: `python -m app key list` shows them", err=True)
-        raise typer.Exit(EXIT_UNKNOWN)
+        raise typer.Exit(EXIT_REFUSED)
     typer.echo(f"revoked: {key_id}")
 
 

@@ -1,0 +1,71 @@
+"""What is made ahead: an artificial shop, a model, the generated files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.work import PROJECT
+
+
+def datagen(
+    out: Annotated[Path, typer.Option(help="Where to write the four CSV files.")] = PROJECT / "data4db",
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same shop.")] = None,
+    customers: Annotated[int, typer.Option(min=1)] = 1000,
+    products: Annotated[int, typer.Option(min=25)] = 3000,
+    coupons: Annotated[int, typer.Option(min=5)] = 1000,
+    year: Annotated[int | None, typer.Option(help="Year of the coupons' dates.", min=1972, max=9999)] = None,
+    history: Annotated[Path | None, typer.Option(help="Where to write purchases and coupon use as well.")] = None,
+) -> None:
+    """Make an artificial shop: customers, products, coupons, and the history behind them."""
+    from app.datagen import generate
+    from app.datagen.files import write_dataset, write_history
+
+    shop = generate.generate(
+        generate.DEFAULT_SEED if seed is None else seed,
+        customers=customers,
+        products=products,
+        coupons=coupons,
+        year=generate.DEFAULT_YEAR if year is None else year,
+    )
+    write_dataset(shop, out)
+    typer.echo(
+        f"{out}: {len(shop.contexts):,} customers, {len(shop.products):,} products, {len(shop.coupons):,} coupons"
+    )
+    if history is not None:
+        write_history(shop, history)
+        typer.echo(f"{history}: purchases and coupon use")
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Where to write model.skops and card.json.")] = Path("model"),
+    seed: Annotated[int | None, typer.Option(help="Seed of the artificial history and of the fit.")] = None,
+) -> None:
+    """Train the model on the history of the artificial shop."""
+    from datetime import UTC, datetime
+
+    from app.datagen import generate
+    from app.training.train import train as train_model
+
+    used_seed = generate.DEFAULT_SEED if seed is None else seed
+    typer.echo("making the history")
+    shop = generate.generate(used_seed)
+    card = train_model(shop.history, seed=used_seed, out=out, created_at=datetime.now(UTC), report=typer.echo)
+    typer.echo(f"{out}: {card.version}; use it with MODEL_DIR={out}")
+
+
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 when a file is stale.")] = False,
+) -> None:
+    """Write the files that are generated from the code: schemas, configuration."""
+    from app import generated
+
+    stale = generated.stale_files(PROJECT)
+    for path, text in stale.items():
+        if check:
+            typer.echo(f"stale: {path.relative_to(PROJECT)}; run `python -m app schema`", err=True)
+        else:
+            path.write_text(text, encoding="utf-8")
+            typer.echo(f"written: {path.relative_to(PROJECT)}")
+    if stale and check:
+        raise typer.Exit(1)
