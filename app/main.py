@@ -26,7 +26,7 @@ from app.adapters.central import HttpCentral
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
 from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
 from app.adapters.mqtt import MqttLink
-from app.adapters.mqtt_connection import BrokerAccess, tls_context
+from app.adapters.mqtt_connection import BrokerAccess
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
@@ -258,7 +258,7 @@ def _build_links(settings: Settings, health: Health) -> tuple[MqttLink, MqttLink
         protocol=settings.mqtt_protocol_version,
         username=settings.mqtt_username,
         password=settings.mqtt_password.get_secret_value() if settings.mqtt_password else None,
-        tls=_build_tls(settings),
+        tls=settings.broker_tls(),
         keepalive_seconds=settings.mqtt_keepalive_seconds,
         receive_maximum=settings.mqtt_receive_maximum,
         session_expiry_seconds=settings.mqtt_session_expiry_seconds,
@@ -273,12 +273,6 @@ def _build_links(settings: Settings, health: Health) -> tuple[MqttLink, MqttLink
         topics = [f"$share/{settings.mqtt_shared_group}/{topic}" if settings.mqtt_shared_group else topic]
         links.append(MqttLink(replace(access, client_id=client_id), topics, report, status_topic))
     return links[0], links[1]
-
-
-def _build_tls(settings: Settings) -> Any:
-    if settings.mqtt_broker_cert_file is None:
-        return None
-    return tls_context(settings.mqtt_broker_cert_file, settings.mqtt_client_cert_file, settings.mqtt_client_key_file)
 
 
 async def _drain(inboxes: Sequence[Inbox], consumers: Sequence[Task[None]], outbox: Outbox) -> None:

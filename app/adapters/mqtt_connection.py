@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
@@ -32,6 +31,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
 from app.results import Status
+from app.tls import problem_of
 
 log = structlog.get_logger(__name__)
 
@@ -70,24 +70,24 @@ class BrokerAccess:
     session_expiry_seconds: int = 7 * 24 * 3600
 
 
-def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name checked. Raises OSError (ssl.SSLError) for files that cannot be used."""
-    context = ssl.create_default_context(cafile=str(ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if cert_file is not None:
-        context.load_cert_chain(cert_file, key_file)
-    return context
-
-
 class _LenientClient(paho.Client):
     """paho hangs up when a property holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever.
 
-    Such a message is read without its properties.
+    Such a message is read without its properties. `tls_error` is what TLS said last: paho keeps it to itself.
     """
+
+    tls_error: ssl.SSLError | None = None
 
     def release(self) -> None:
         """Close the pair of sockets that wakes paho's thread; paho leaves it to the garbage collector."""
         self._reset_sockets()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return super()._sock_recv(bufsize)
+        except ssl.SSLError as error:  # in TLS 1.3 a client certificate is refused only after the handshake
+            self.tls_error = error
+            raise
 
     def _handle_publish(self) -> MQTTErrorCode:
         try:
@@ -176,7 +176,7 @@ class Connection:
         try:
             await asyncio.to_thread(self._connect, host, port)
         except (OSError, ValueError) as error:
-            raise BrokerUnavailable(str(error) or type(error).__name__) from error
+            raise BrokerUnavailable(problem_of(error)) from error
         self._client.loop_start()
         await self._answer(self._accepted, "accept the connection")
 
@@ -214,10 +214,18 @@ class Connection:
         await asyncio.wait((future, self.lost), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
             return future.result()
+        if self._client.tls_error is not None:
+            raise BrokerUnavailable(problem_of(self._client.tls_error))
         error = HungUp if future is self._accepted else BrokerUnavailable
         if self.lost.done():
-            raise error(f"connection closed before the broker could {what}: {self.lost.result()}")
+            hint = self._hint() if future is self._accepted else ""
+            raise error(f"connection closed before the broker could {what}: {self.lost.result()}{hint}")
         raise error(f"the broker did not {what} within {CONNECT_SECONDS:g} s")
+
+    def _hint(self) -> str:
+        if self._access.tls is None:
+            return "; perhaps this port wants TLS: set MQTT_BROKER_CERT_FILE"
+        return "; perhaps the broker does not accept the client certificate, or the lack of one"
 
     async def close(self) -> None:
         """Say goodbye, if there is someone to say it to, and end paho's thread."""
