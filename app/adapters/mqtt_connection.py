@@ -13,7 +13,7 @@ import struct
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -81,6 +81,18 @@ class _LenientClient(paho.Client):
     def release(self) -> None:
         """Close the pair of sockets that wakes paho's thread; paho leaves it to the garbage collector."""
         self._reset_sockets()
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """As paho does it, which leaves a socket whose handshake fails to the garbage collector."""
+        if self._ssl_context is None:
+            raise ValueError("TLS has no terms")
+        with ExitStack() as undo:
+            sock = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self._host, do_handshake_on_connect=False)
+            undo.callback(sock.close)
+            sock.settimeout(CONNECT_SECONDS)
+            sock.do_handshake()
+            undo.pop_all()
+        return sock
 
     def _sock_recv(self, bufsize: int) -> bytes:
         try:

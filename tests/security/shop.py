@@ -50,7 +50,7 @@ class ShopBroker(EmbeddedBroker):
         assert self.kind == "mosquitto"
         self.certificate_port = free_port()
         self.ca_file = write_pem(self.data_dir / "secrets" / "ca.crt", ca.cert_pem)
-        self._certificate = certificate or ca.issue_cert(LOOPBACK, "localhost")
+        self.certificate = certificate or ca.issue_cert(LOOPBACK, "localhost")
         self.users: tuple[str, ...] = ROLES
         self.access_rules = ACCESS_RULES.read_text()
 
@@ -58,8 +58,8 @@ class ShopBroker(EmbeddedBroker):
         secrets, configuration = self.data_dir / "secrets", self.data_dir / "config"
         (configuration / "listeners").mkdir(parents=True, exist_ok=True)
         (self.data_dir / "data").mkdir(exist_ok=True)
-        write_pem(secrets / "broker.crt", *self._certificate.cert_chain_pems)
-        write_pem(secrets / "broker.key", self._certificate.private_key_pem)
+        write_pem(secrets / "broker.crt", *self.certificate.cert_chain_pems)
+        write_pem(secrets / "broker.key", self.certificate.private_key_pem)
         (secrets / "passwords").write_text("".join(map(_password_line, self.users)))
         self.write_access_rules(self.access_rules)
         ports = {"8883": f"{self.port} {LOOPBACK}", "8884": f"{self.certificate_port} {LOOPBACK}"}
