@@ -219,7 +219,7 @@ class Connection:
         """Leave word on the status topic, if there is one."""
         if self._status_topic is not None and self._accepted.done():
             message = OutboundMessage(self._status_topic, self._status(status), properties={}, is_retained=True)
-            self.publish(message).add_done_callback(Future.exception)
+            self.publish(message).add_done_callback(_tell_refusal)
 
     async def _answer(self, future: Future[Any], what: str) -> Any:
         """The broker's answer; raises BrokerUnavailable when the connection is lost first, or time runs out."""
@@ -360,6 +360,11 @@ class Connection:
                 future.set_exception(BrokerUnavailable("connection lost before the broker acknowledged"))
         self._waiting.clear()
         self._sent.clear()
+
+
+def _tell_refusal(announced: Future[None]) -> None:
+    if isinstance(error := announced.exception(), PublishRefused):
+        log.error("broker refuses the status", topic=error.topic, problem=str(error))
 
 
 def _send_at_once(client: paho.Client, userdata: object, sock: Any) -> None:

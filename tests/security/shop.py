@@ -70,6 +70,10 @@ class ShopBroker(EmbeddedBroker):
         user = "user root\n" if os.geteuid() == 0 else ""
         self._configuration_path.write_text(user + self._here(SHIPPED_CONFIGURATION.read_text()))
 
+    def terms(self) -> ssl.SSLContext:
+        """TLS as a client without a certificate does it."""
+        return client_context(self.ca_file)
+
     def write_access_rules(self, rules: str) -> None:
         """The rules that hold from the next start on, or the next SIGHUP."""
         path = self.data_dir / "config" / "acl.conf"
@@ -86,7 +90,7 @@ class ShopClient:
     def __init__(self, broker: ShopBroker, user: str) -> None:
         self._client = PlainClient(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.username_pw_set(user, password_of(user))
-        self._client.tls_set_context(client_context(broker.ca_file))
+        self._client.tls_set_context(broker.terms())
         self._answers: Queue[ReasonCode | None] = Queue()
         self._messages: Queue[paho.MQTTMessage] = Queue()
         self._client.on_connect = lambda *said: self._answers.put(said[3])

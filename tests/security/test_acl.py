@@ -6,9 +6,14 @@ from uuid import uuid4
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
+from app.adapters.mqtt_connection import BrokerAccess
+from app.errors import PublishRefused
+from app.ports import OutboundMessage
 from app.settings import Settings
-from tests.security.shop import ROLES, ShopBroker, ShopClient, client_of
+from tests.contract.test_broker import done, linked
+from tests.security.shop import ROLES, ShopBroker, ShopClient, client_of, password_of
 
 NOT_AUTHORIZED = 0x87
 # r: subscribes and hears; w: publishes; -: neither.
@@ -103,3 +108,21 @@ def test_how_the_broker_does_is_told_to_monitoring_alone(client: Client, role: s
     reader.subscribe("$SYS/broker/version")
 
     assert (reader.heard() != []) == (role == "monitoring")
+
+
+async def test_a_status_that_the_broker_refuses_is_an_error_in_the_log(broker: ShopBroker) -> None:
+    access = BrokerAccess(
+        [(broker.host, broker.port)], "tills-1", username="tills", password=password_of("tills"), tls=broker.terms()
+    )
+    refusal = {
+        "event": "broker refuses the status",
+        "topic": "customer/prediction/status",
+        "problem": "the broker refuses to publish on 'customer/prediction/status': Not authorized",
+        "log_level": "error",
+    }
+    with capture_logs() as entries:
+        async with linked(access, status_topic="customer/prediction/status") as link:
+            with pytest.raises(PublishRefused):
+                await done(link.publish(OutboundMessage("customer/prediction", b"{}", {})))
+
+    assert refusal in entries
