@@ -43,12 +43,13 @@ def _password_line(role: str) -> str:
 
 
 class ShopBroker(EmbeddedBroker):
-    """mosquitto as mosquitto-shop.conf wants it: users come in at `port`, client certificates at `certificate_port`."""
+    """mosquitto with mosquitto-shop.conf: devices come in at `port`, services with a certificate at `service_port`."""
 
     def __init__(self, data_dir: Path, ca: trustme.CA, certificate: trustme.LeafCert | None = None) -> None:
         super().__init__(data_dir, free_port())
         assert self.kind == "mosquitto"
-        self.certificate_port = free_port()
+        self.service_port = free_port()
+        self.ca = ca
         self.ca_file = write_pem(self.data_dir / "secrets" / "ca.crt", ca.cert_pem)
         self.certificate = certificate or ca.issue_cert(LOOPBACK, "localhost")
         self.users: tuple[str, ...] = ROLES
@@ -62,7 +63,7 @@ class ShopBroker(EmbeddedBroker):
         write_pem(secrets / "broker.key", self.certificate.private_key_pem)
         (secrets / "passwords").write_text("".join(map(_password_line, self.users)))
         self.write_access_rules(self.access_rules)
-        ports = {"8883": f"{self.port} {LOOPBACK}", "8884": f"{self.certificate_port} {LOOPBACK}"}
+        ports = {"8883": f"{self.port} {LOOPBACK}", "8884": f"{self.service_port} {LOOPBACK}"}
         listeners = self._here(LISTENERS.read_text())
         for shipped, here in ports.items():
             listeners = listeners.replace(f"listener {shipped}", f"listener {here}")
@@ -87,8 +88,10 @@ class ShopBroker(EmbeddedBroker):
 class ShopClient:
     """Any MQTT 5 client, which waits for what the broker says."""
 
-    def __init__(self, broker: ShopBroker, user: str) -> None:
-        self._client = PlainClient(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    def __init__(self, broker: ShopBroker, user: str, client_id: str = "") -> None:
+        self._client = PlainClient(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
+        )
         self._client.username_pw_set(user, password_of(user))
         self._client.tls_set_context(broker.terms())
         self._answers: Queue[ReasonCode | None] = Queue()
@@ -97,7 +100,7 @@ class ShopClient:
         self._client.on_subscribe = lambda *_: self._answers.put(None)
         self._client.on_publish = lambda *said: self._answers.put(said[3])
         self._client.on_message = lambda *said: self._messages.put(said[2])
-        self._client.connect(LOOPBACK, broker.port)
+        self._client.connect(LOOPBACK, broker.port, clean_start=False)
         self._client.loop_start()
         assert self._answer() == 0
 
@@ -132,9 +135,9 @@ class ShopClient:
 
 
 @contextmanager
-def client_of(broker: ShopBroker, user: str) -> Iterator[ShopClient]:
+def client_of(broker: ShopBroker, user: str, client_id: str = "") -> Iterator[ShopClient]:
     """A client that has come in under this name."""
-    client = ShopClient(broker, user)
+    client = ShopClient(broker, user, client_id)
     try:
         yield client
     finally:

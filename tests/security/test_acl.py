@@ -1,7 +1,9 @@
 """Who may do what at the broker: the shipped access rules, cell by cell, on a real mosquitto."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,8 +14,8 @@ from app.adapters.mqtt_connection import BrokerAccess
 from app.errors import PublishRefused
 from app.ports import OutboundMessage
 from app.settings import Settings
-from tests.contract.test_broker import done, linked
-from tests.security.shop import ROLES, ShopBroker, ShopClient, client_of, password_of
+from tests.contract.test_broker import done, linked, received
+from tests.security.shop import ROLES, ShopBroker, ShopClient, client_of, context_with, password_of
 
 NOT_AUTHORIZED = 0x87
 # r: subscribes and hears; w: publishes; -: neither.
@@ -30,6 +32,18 @@ office                      -        -        -      -
 HEADER, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = [(role, topic, rights[column]) for topic, *rights in ROWS for column, role in enumerate(HEADER)]
 TOPICS = [topic for topic, *_ in ROWS]
+
+
+def service_access(broker: ShopBroker, folder: Path) -> BrokerAccess:
+    """The service's way in."""
+    return BrokerAccess(
+        [(broker.host, broker.service_port)],
+        "service-1",
+        username="service",
+        password=password_of("service"),
+        tls=context_with(broker.ca_file, broker.ca.issue_cert("service@shop.example"), folder),
+    )
+
 
 Client = Callable[[str], ShopClient]
 
@@ -108,6 +122,28 @@ def test_how_the_broker_does_is_told_to_monitoring_alone(client: Client, role: s
     reader.subscribe("$SYS/broker/version")
 
     assert (reader.heard() != []) == (role == "monitoring")
+
+
+async def test_nobody_takes_the_client_id_of_the_service_and_with_it_its_events(
+    broker: ShopBroker, tmp_path: Path
+) -> None:
+    service = service_access(broker, tmp_path)
+    async with linked(service, "customer/focus"):
+        pass
+
+    def misbehave() -> None:
+        with client_of(broker, "sensors") as sensor, client_of(broker, "tills", service.client_id) as till:
+            sensor.publish("customer/focus", b"focus")
+            assert till.heard() == []
+
+    await asyncio.to_thread(misbehave)
+
+    async with linked(service, "customer/focus") as link:
+        (event,) = await received(link, 1)
+        await asyncio.to_thread(misbehave)
+        (other,) = await received(link, 1)
+        assert (event.payload, other.payload) == (b"focus", b"focus")
+        assert event.is_live()
 
 
 async def test_a_status_that_the_broker_refuses_is_an_error_in_the_log(broker: ShopBroker) -> None:

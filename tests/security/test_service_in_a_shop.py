@@ -12,7 +12,7 @@ import trustme
 
 from tests.e2e.stack import ENTRY, FOCUS, PREDICTION, Stack, eventually
 from tests.postgres import open_directory
-from tests.security.shop import ACCESS_RULES, ShopBroker, client_of, password_of
+from tests.security.shop import ACCESS_RULES, ShopBroker, client_of, password_of, write_pem
 
 MAY_PUBLISH = f"topic write {PREDICTION}\n"
 REFUSAL = f"the broker refuses to publish on '{PREDICTION}': Not authorized"
@@ -23,12 +23,15 @@ def stack() -> Iterator[Stack]:
     """Everything but the service, which each test starts itself."""
     with open_directory() as folder, ExitStack() as parts:
         broker = ShopBroker(folder / "shop", trustme.CA())
+        certificate = broker.ca.issue_cert("service@shop.example")
         stack = Stack(
             folder,
             {
                 "MQTT_HOST": "localhost",
-                "MQTT_PORT": str(broker.port),
+                "MQTT_PORT": str(broker.service_port),
                 "MQTT_BROKER_CERT_FILE": str(broker.ca_file),
+                "MQTT_CLIENT_CERT_FILE": str(write_pem(folder / "client.crt", *certificate.cert_chain_pems)),
+                "MQTT_CLIENT_KEY_FILE": str(write_pem(folder / "client.key", certificate.private_key_pem)),
                 "MQTT_USERNAME": "service",
                 "MQTT_PASSWORD": password_of("service"),
             },
@@ -115,7 +118,7 @@ def test_a_service_with_a_wrong_password_says_so_and_serves_when_it_is_put_right
     stranger = stack.process("service with a wrong password", "serve", MQTT_PASSWORD="guess")
     stranger.start()
     try:
-        refusal = f"localhost:{broker.port}: the broker refuses the connection: Not authorized"
+        refusal = f"localhost:{broker.service_port}: the broker refuses the connection: Not authorized"
         eventually(lambda: stack.readiness().get("problems", {}).get("broker") == refusal, "the refusal was told")
         assert "Traceback" not in stranger.log_path.read_text()
     finally:

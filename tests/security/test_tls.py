@@ -72,15 +72,14 @@ def access(port: int, tls: ssl.SSLContext | None) -> BrokerAccess:
     return BrokerAccess([(LOOPBACK, port)], "service-1", username="service", password=password_of("service"), tls=tls)
 
 
-def user_access(broker: ShopBroker, folder: Path) -> BrokerAccess:
-    """The right way in: CA, user and password."""
+def password_access(broker: ShopBroker, folder: Path) -> BrokerAccess:
+    """The right way in with user and password."""
     return access(broker.port, context_with(broker.ca_file, None, folder))
 
 
 def certificate_access(broker: ShopBroker, folder: Path, certificate: trustme.LeafCert | None) -> BrokerAccess:
-    """The other right way in, where the client's certificate names the user."""
-    tls = context_with(broker.ca_file, certificate, folder)
-    return replace(access(broker.certificate_port, tls), username=None, password=None)
+    """The way in for services, where a client certificate is wanted, too."""
+    return access(broker.service_port, context_with(broker.ca_file, certificate, folder))
 
 
 async def refusals(of: BrokerAccess, until: str) -> list[str]:
@@ -111,13 +110,13 @@ async def hears_an_event(of: BrokerAccess, broker: ShopBroker) -> None:
 
 
 async def test_the_right_ca_user_and_password_bring_events(shop: ShopBroker, tmp_path: Path) -> None:
-    await hears_an_event(replace(user_access(shop, tmp_path), client_id="by-password"), shop)
+    await hears_an_event(password_access(shop, tmp_path), shop)
 
 
 async def test_the_right_client_certificate_brings_events(shop: ShopBroker, tmp_path: Path, ca: trustme.CA) -> None:
-    certificate = ca.issue_cert("service@shop.example", common_name="service")
+    certificate = ca.issue_cert("service@shop.example")
 
-    await hears_an_event(replace(certificate_access(shop, tmp_path, certificate), client_id="by-certificate"), shop)
+    await hears_an_event(certificate_access(shop, tmp_path, certificate), shop)
 
 
 # The broker is not who it should be
@@ -133,7 +132,7 @@ async def test_a_broker_of_another_ca_is_refused(shop: ShopBroker, tmp_path: Pat
 
 async def test_a_certificate_for_another_name_is_refused(parts: ExitStack, tmp_path: Path, ca: trustme.CA) -> None:
     broker = with_certificate(parts, tmp_path, ca, ca.issue_cert("broker.elsewhere.example"))
-    by_address = user_access(broker, tmp_path)
+    by_address = password_access(broker, tmp_path)
 
     said = await refusals(by_address, "the broker's certificate is for another name than the one in MQTT_HOST")
 
@@ -159,7 +158,7 @@ async def test_a_certificate_out_of_its_time_is_refused(
     certificate = ca.issue_cert(LOOPBACK, not_before=not_before, not_after=not_after)
     broker = with_certificate(parts, tmp_path, ca, certificate)
 
-    await refusals(user_access(broker, tmp_path), sentence)
+    await refusals(password_access(broker, tmp_path), sentence)
 
 
 # The broker does not speak as it should
@@ -250,7 +249,7 @@ async def test_a_service_without_a_certificate_is_told_that_it_needs_one(shop: S
 
 
 async def test_a_certificate_of_another_ca_is_told(shop: ShopBroker, tmp_path: Path, foreign_ca: trustme.CA) -> None:
-    foreign = foreign_ca.issue_cert("service@shop.example", common_name="service")
+    foreign = foreign_ca.issue_cert("service@shop.example")
 
     await refusals(
         certificate_access(shop, tmp_path, foreign), "the broker does not know the CA of MQTT_CLIENT_CERT_FILE"
@@ -258,7 +257,7 @@ async def test_a_certificate_of_another_ca_is_told(shop: ShopBroker, tmp_path: P
 
 
 async def test_an_expired_client_certificate_is_told(shop: ShopBroker, tmp_path: Path, ca: trustme.CA) -> None:
-    expired = ca.issue_cert("service@shop.example", common_name="service", not_after=YESTERDAY)
+    expired = ca.issue_cert("service@shop.example", not_after=YESTERDAY)
 
     await refusals(
         certificate_access(shop, tmp_path, expired), "the broker says that MQTT_CLIENT_CERT_FILE has expired"
@@ -273,7 +272,7 @@ async def test_an_expired_client_certificate_is_told(shop: ShopBroker, tmp_path:
 async def test_a_wrong_user_or_password_is_told(
     shop: ShopBroker, tmp_path: Path, user: str | None, password: str | None
 ) -> None:
-    of = replace(user_access(shop, tmp_path), username=user, password=password)
+    of = replace(password_access(shop, tmp_path), username=user, password=password)
 
     await refusals(of, "the broker refuses the connection: Not authorized")
 
@@ -283,7 +282,7 @@ async def test_what_was_refused_connects_when_it_has_been_put_right(
 ) -> None:
     broker = with_certificate(parts, tmp_path / "shop", ca, ca.issue_cert(LOOPBACK, not_after=YESTERDAY))
     states = States()
-    running = asyncio.create_task(MqttLink(user_access(broker, tmp_path), [FOCUS], states).run())
+    running = asyncio.create_task(MqttLink(password_access(broker, tmp_path), [FOCUS], states).run())
     await states.until_down()
     broker.stop()
     broker.certificate = ca.issue_cert(LOOPBACK)
@@ -300,7 +299,7 @@ async def test_what_was_refused_connects_when_it_has_been_put_right(
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca: trustme.CA) -> pytest.MonkeyPatch:
     """A complete environment, with the right files."""
-    certificate = ca.issue_cert("service@shop.example", common_name="service")
+    certificate = ca.issue_cert("service@shop.example")
     files = {
         "MQTT_BROKER_CERT_FILE": write_pem(tmp_path / "ca.crt", ca.cert_pem),
         "MQTT_CLIENT_CERT_FILE": write_pem(tmp_path / "client.crt", *certificate.cert_chain_pems),
