@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator
@@ -59,10 +60,9 @@ class ShopBroker(EmbeddedBroker):
         secrets, configuration = self.data_dir / "secrets", self.data_dir / "config"
         (configuration / "listeners").mkdir(parents=True, exist_ok=True)
         (self.data_dir / "data").mkdir(exist_ok=True)
-        write_pem(secrets / "broker.crt", *self.certificate.cert_chain_pems)
-        write_pem(secrets / "broker.key", self.certificate.private_key_pem)
+        self._write_certificate()
         (secrets / "passwords").write_text("".join(map(_password_line, self.users)))
-        self.write_access_rules(self.access_rules)
+        self._write_access_rules()
         ports = {"8883": f"{self.port} {LOOPBACK}", "8884": f"{self.service_port} {LOOPBACK}"}
         listeners = self._here(LISTENERS.read_text())
         for shipped, here in ports.items():
@@ -75,10 +75,25 @@ class ShopBroker(EmbeddedBroker):
         """TLS as a client without a certificate does it."""
         return client_context(self.ca_file)
 
-    def write_access_rules(self, rules: str) -> None:
-        """The rules that hold from the next start on, or the next SIGHUP."""
+    def renew(self, certificate: trustme.LeafCert) -> None:
+        """Present another certificate from now on."""
+        self.certificate = certificate
+        self._write_certificate()
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    def change_rules(self, rules: str) -> None:
+        """Let these access rules hold from now on."""
+        self.access_rules = rules
+        self._write_access_rules()
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    def _write_certificate(self) -> None:
+        write_pem(self.data_dir / "secrets" / "broker.crt", *self.certificate.cert_chain_pems)
+        write_pem(self.data_dir / "secrets" / "broker.key", self.certificate.private_key_pem)
+
+    def _write_access_rules(self) -> None:
         path = self.data_dir / "config" / "acl.conf"
-        path.write_text(rules)
+        path.write_text(self.access_rules)
         path.chmod(0o700)
 
     def _here(self, text: str) -> str:

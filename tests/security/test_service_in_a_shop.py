@@ -1,8 +1,6 @@
 """The whole service at a shop's broker: TLS, a user of its own, and access rules."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -50,12 +48,7 @@ def broker(stack: Stack) -> Iterator[ShopBroker]:
     assert isinstance(stack.broker, ShopBroker)
     yield stack.broker
     stack.service.stop()
-    change_rules(stack.broker, ACCESS_RULES.read_text())
-
-
-def change_rules(broker: ShopBroker, rules: str) -> None:
-    broker.write_access_rules(rules)
-    os.kill(broker.process.pid, signal.SIGHUP)
+    stack.broker.change_rules(ACCESS_RULES.read_text())
 
 
 def focus_event(ts: int) -> bytes:
@@ -88,7 +81,7 @@ def test_the_roles_of_the_shop_work_together(stack: Stack, broker: ShopBroker) -
 
 
 def test_a_result_that_the_broker_refuses_shows_and_is_not_lost(stack: Stack, broker: ShopBroker) -> None:
-    change_rules(broker, ACCESS_RULES.read_text().replace(MAY_PUBLISH, "", 1))
+    broker.change_rules(ACCESS_RULES.read_text().replace(MAY_PUBLISH, "", 1))
     stack.service.start()
     stack.wait_until_ready()
     with client_of(broker, "sensors") as sensor, client_of(broker, "tills") as till:
@@ -99,7 +92,7 @@ def test_a_result_that_the_broker_refuses_shows_and_is_not_lost(stack: Stack, br
         eventually(lambda: publish_failures(stack) == 3, "the refusals were counted")
         log = [line for line in stack.service.log_path.read_text().splitlines() if "broker refuses message" in line]
         waiting = stack.query("SELECT count(*) FROM decision WHERE event_ts = 1700000002 AND published_at IS NULL")
-        change_rules(broker, ACCESS_RULES.read_text())
+        broker.change_rules(ACCESS_RULES.read_text())
         sensor.publish(FOCUS, focus_event(1_700_000_002))
         coupon = json.loads(till.next_payload())
 

@@ -284,9 +284,7 @@ async def test_what_was_refused_connects_when_it_has_been_put_right(
     states = States()
     running = asyncio.create_task(MqttLink(password_access(broker, tmp_path), [FOCUS], states).run())
     await states.until_down()
-    broker.stop()
-    broker.certificate = ca.issue_cert(LOOPBACK)
-    broker.start()
+    broker.renew(ca.issue_cert(LOOPBACK))
 
     await states.until_up()
 
