@@ -21,19 +21,8 @@ PROJECT = Path(__file__).parents[2]
 OPEN, SECURE = PROJECT / "docker-compose.yml", PROJECT / "docker-compose.secure.yml"
 
 
-class ComposeLoader(yaml.SafeLoader):
-    """YAML as compose reads it: `!override` replaces a list instead of adding to it."""
-
-
-def _list(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
-    return list(loader.construct_sequence(node))
-
-
-ComposeLoader.add_constructor("!override", _list)
-
-
 def services(path: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.load(path.read_text(), ComposeLoader)["services"]
+    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["services"]
     return found
 
 
