@@ -7,7 +7,6 @@ from pathlib import Path
 NOT_YET_VALID, EXPIRED = 9, 10
 UNTRUSTED = (2, 7, 18, 19, 20, 21)
 OTHER_NAME = (62, 64)
-WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
 REFUSALS = {
     "the broker speaks no TLS 1.2 or newer": (
         "UNSUPPORTED_PROTOCOL",
@@ -63,12 +62,15 @@ def _load_client_certificate(context: ssl.SSLContext, cert_file: Path, key_file:
     try:
         context.load_cert_chain(cert_file, key_file)
     except ssl.SSLError as error:
-        if error.reason in WEAK:
-            problem = f"{cert_file} is too weak: its key is too short, or its signature of an old kind."
-            raise FileRefused("MQTT_CLIENT_CERT_FILE", problem) from None
-        fits = error.reason != "KEY_VALUES_MISMATCH"
-        problem = "holds no private key (PEM)." if fits else f"is not the key of the certificate in {cert_file}."
-        raise FileRefused("MQTT_CLIENT_KEY_FILE", f"{key_file} {problem}") from None
+        if error.reason == "KEY_VALUES_MISMATCH":
+            problem = f"{key_file} is not the key of the certificate in {cert_file}."
+        else:
+            problem = f"{key_file} cannot be used with {cert_file}: {_words(error) or 'it holds no private key (PEM)'}."
+        raise FileRefused("MQTT_CLIENT_KEY_FILE", problem) from None
+
+
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or "").replace("_", " ").lower()
 
 
 def problem_of(error: Exception) -> str:
@@ -81,8 +83,7 @@ def problem_of(error: Exception) -> str:
                 "the broker hung up when TLS was begun: perhaps this port is without TLS, or wants other certificates"
             )
         case ssl.SSLError():
-            said = (error.reason or "no reason given").replace("_", " ").lower()
-            return SENTENCES.get(error.reason, f"TLS with the broker failed: {said}")
+            return SENTENCES.get(error.reason, f"TLS with the broker failed: {_words(error) or 'no reason given'}")
         case TimeoutError():
             return "the broker did not answer in time"
         case _:

@@ -329,23 +329,32 @@ def test_the_right_files_are_taken(environment: pytest.MonkeyPatch) -> None:
     assert context.check_hostname
 
 
-@pytest.mark.parametrize(
-    ("variable", "sentence"),
-    [
-        ("MQTT_BROKER_CERT_FILE", "holds no certificate (PEM)."),
-        ("MQTT_CLIENT_CERT_FILE", "holds no certificate (PEM)."),
-        ("MQTT_CLIENT_KEY_FILE", "holds no private key (PEM)."),
-    ],
-)
-@pytest.mark.parametrize("garbage", [b"", b"garbage", b"\xff\x00" * 100, b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
-def test_a_file_of_garbage_is_refused_by_the_name_of_its_variable(
-    environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, sentence: str, garbage: bytes
+GARBAGE = [b"", b"garbage", b"\xff\x00" * 100, b"-----BEGIN CERTIFICATE-----\nAAAA\n"]
+
+
+@pytest.mark.parametrize("variable", ["MQTT_BROKER_CERT_FILE", "MQTT_CLIENT_CERT_FILE"])
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_a_certificate_of_garbage_is_refused_by_the_name_of_its_variable(
+    environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, garbage: bytes
 ) -> None:
     path = tmp_path / "garbage"
     path.write_bytes(garbage)
     environment.setenv(variable, str(path))
 
-    assert problems() == (f"Cannot use {variable} env variable: {path} {sentence}",)
+    assert problems() == (f"Cannot use {variable} env variable: {path} holds no certificate (PEM).",)
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_a_key_of_garbage_is_refused_by_the_name_of_its_variable(
+    environment: pytest.MonkeyPatch, tmp_path: Path, garbage: bytes
+) -> None:
+    path = tmp_path / "client.key"
+    path.write_bytes(garbage)
+
+    assert problems() == (
+        f"Cannot use MQTT_CLIENT_KEY_FILE env variable: {path} cannot be used with {tmp_path / 'client.crt'}: "
+        "it holds no private key (PEM).",
+    )
 
 
 @pytest.mark.parametrize("variable", ["MQTT_BROKER_CERT_FILE", "MQTT_CLIENT_CERT_FILE", "MQTT_CLIENT_KEY_FILE"])
