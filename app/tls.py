@@ -15,8 +15,8 @@ REFUSALS = {
         "VERSION_TOO_LOW",
     ),
     "the broker does not speak TLS on this port": ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"),
-    "the broker wants a client certificate: set MQTT_CLIENT_CERT_FILE": (
-        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    "the broker wants a client certificate: set MQTT_CLIENT_CERT_FILE": ("TLSV13_ALERT_CERTIFICATE_REQUIRED",),
+    "the broker breaks off: perhaps it wants a client certificate (MQTT_CLIENT_CERT_FILE)": (
         "SSLV3_ALERT_HANDSHAKE_FAILURE",
     ),
     "the broker does not know the CA of MQTT_CLIENT_CERT_FILE": ("TLSV1_ALERT_UNKNOWN_CA",),

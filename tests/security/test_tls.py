@@ -34,6 +34,7 @@ from tests.security.shop import ShopBroker, client_of, context_with, password_of
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 FOCUS = "customer/focus"
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,13 @@ def password_access(broker: ShopBroker, folder: Path) -> BrokerAccess:
 def certificate_access(broker: ShopBroker, folder: Path, certificate: trustme.LeafCert | None) -> BrokerAccess:
     """The way in for services, where a client certificate is wanted, too."""
     return access(broker.service_port, context_with(broker.ca_file, certificate, folder))
+
+
+def speaking(version: ssl.TLSVersion, of: BrokerAccess) -> BrokerAccess:
+    """The same with no other version of TLS: 1.2 refuses a client certificate in the handshake, 1.3 after it."""
+    assert of.tls is not None
+    of.tls.minimum_version = of.tls.maximum_version = version
+    return of
 
 
 async def refusals(of: BrokerAccess, until: str) -> list[str]:
@@ -242,26 +250,38 @@ async def test_a_service_without_tls_is_refused_and_told(shop: ShopBroker) -> No
 # The service is not who it should be
 
 
-async def test_a_service_without_a_certificate_is_told_that_it_needs_one(shop: ShopBroker, tmp_path: Path) -> None:
-    await refusals(
-        certificate_access(shop, tmp_path, None), "the broker wants a client certificate: set MQTT_CLIENT_CERT_FILE"
-    )
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (
+            ssl.TLSVersion.TLSv1_2,
+            "the broker breaks off: perhaps it wants a client certificate (MQTT_CLIENT_CERT_FILE)",
+        ),
+        (ssl.TLSVersion.TLSv1_3, "the broker wants a client certificate: set MQTT_CLIENT_CERT_FILE"),
+    ],
+)
+async def test_a_service_without_a_certificate_is_told_that_it_needs_one(
+    shop: ShopBroker, tmp_path: Path, version: ssl.TLSVersion, sentence: str
+) -> None:
+    await refusals(speaking(version, certificate_access(shop, tmp_path, None)), sentence)
 
 
-async def test_a_certificate_of_another_ca_is_told(shop: ShopBroker, tmp_path: Path, foreign_ca: trustme.CA) -> None:
-    foreign = foreign_ca.issue_cert("service@shop.example")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_client_certificate_of_another_ca_is_told(
+    shop: ShopBroker, tmp_path: Path, foreign_ca: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    foreign = certificate_access(shop, tmp_path, foreign_ca.issue_cert("service@shop.example"))
 
-    await refusals(
-        certificate_access(shop, tmp_path, foreign), "the broker does not know the CA of MQTT_CLIENT_CERT_FILE"
-    )
+    await refusals(speaking(version, foreign), "the broker does not know the CA of MQTT_CLIENT_CERT_FILE")
 
 
-async def test_an_expired_client_certificate_is_told(shop: ShopBroker, tmp_path: Path, ca: trustme.CA) -> None:
-    expired = ca.issue_cert("service@shop.example", not_after=YESTERDAY)
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_expired_client_certificate_is_told(
+    shop: ShopBroker, tmp_path: Path, ca: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    expired = certificate_access(shop, tmp_path, ca.issue_cert("service@shop.example", not_after=YESTERDAY))
 
-    await refusals(
-        certificate_access(shop, tmp_path, expired), "the broker says that MQTT_CLIENT_CERT_FILE has expired"
-    )
+    await refusals(speaking(version, expired), "the broker says that MQTT_CLIENT_CERT_FILE has expired")
 
 
 @pytest.mark.parametrize(
