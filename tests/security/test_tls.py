@@ -27,6 +27,7 @@ from app.embedded.ports import LOOPBACK, free_port
 from app.errors import ConfigurationError
 from app.main import settings_or_exit
 from app.settings import EXIT_CODE, Settings
+from app.tls import problem_of
 from tests.builders import stop
 from tests.contract.test_broker import States, linked, received
 from tests.security.shop import ShopBroker, client_of, context_with, password_of, write_pem
@@ -241,6 +242,30 @@ async def test_a_broker_without_tls_is_refused(parts: ExitStack, tmp_path: Path,
     plain.start()
 
     await refusals(access(plain.port, context_with(shop.ca_file, None, tmp_path)), "perhaps this port is without TLS")
+
+
+async def test_another_server_on_the_port_is_refused(shop: ShopBroker, tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, LOOPBACK) as server:
+        port = server.sockets[0].getsockname()[1]
+        of = access(port, context_with(shop.ca_file, None, tmp_path))
+        await refusals(of, "the broker does not speak TLS on this port")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (TimeoutError("_ssl.c:989: The handshake operation timed out"), "the broker did not answer in time"),
+        (ssl.SSLError(1, "[SSL] odd (_ssl.c:1)"), "TLS with the broker failed: no reason given"),
+        (OSError("Network is unreachable"), "Network is unreachable"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_whatever_fails_is_told_in_words(error: OSError, sentence: str) -> None:
+    assert problem_of(error) == sentence
 
 
 async def test_a_service_without_tls_is_refused_and_told(shop: ShopBroker) -> None:
