@@ -255,11 +255,18 @@ async def test_another_server_on_the_port_is_refused(shop: ShopBroker, tmp_path:
         await refusals(of, "the broker does not speak TLS on this port")
 
 
+def tls_error(reason: str | None) -> ssl.SSLError:
+    error = ssl.SSLError(1, "[SSL] (_ssl.c:1)")
+    vars(error).update(reason=reason)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
         (TimeoutError("_ssl.c:989: The handshake operation timed out"), "the broker did not answer in time"),
-        (ssl.SSLError(1, "[SSL] odd (_ssl.c:1)"), "TLS with the broker failed: no reason given"),
+        (tls_error("BAD_LENGTH"), "TLS with the broker failed: bad length"),
+        (tls_error(None), "TLS with the broker failed: no reason given"),
         (OSError("Network is unreachable"), "Network is unreachable"),
         (OSError(), "OSError"),
     ],
