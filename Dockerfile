@@ -20,6 +20,7 @@ WORKDIR /service
 COPY --from=builder /venv /venv
 COPY --from=builder /service/app app
 COPY data4db data4db
+COPY sbom.cdx.json ./
 
 # Nothing is written to the root file system; the matrices are small, so more threads only get in each other's way.
 ENV PATH=/venv/bin:$PATH \

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -14,11 +15,13 @@ from app.errors import ConfigurationError, DatabaseUnavailable, ServiceError
 if TYPE_CHECKING:
     import asyncpg
 
+    from app.adapters.postgres.instances import InstanceState, Request
     from app.adapters.postgres.load_report import LoadReport
     from app.embedded.plan import BrokerAccess, Topics
     from app.settings import Settings
 
 EXIT_REFUSED = 3
+SILENCE_SECONDS = 4.0
 PROJECT = Path(__file__).parent.parent
 
 Answer = TypeVar("Answer")
@@ -30,6 +33,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+customer = typer.Typer(help="What concerns one customer.", no_args_is_help=True)
+cli.add_typer(customer, name="customer")
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the database to answer.", min=0)]
 Folder = Annotated[Path, typer.Argument(help="A folder with the four CSV files.")]
@@ -74,10 +80,105 @@ def serve(
         port=port or settings.port,
         log_config=None,
         log_level=settings.log_level.lower(),
-        access_log=settings.log_level == "DEBUG",
+        access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+
+
+Instance = Annotated[str | None, typer.Argument(help="Client id of the instance; default: MQTT_CLIENT_ID.")]
+Limit = Annotated[float, typer.Option(help="Seconds to wait for its end.", min=1)]
+
+
+@cli.command()
+def drain(
+    client_id: Instance = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where no other instance gets the events: they are lost.")
+    ] = False,
+    timeout: Limit = 600,
+) -> None:
+    """Let a running instance leave: it takes no new events, finishes all it has, and ends its session at the broker.
+
+    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP.
+    """
+    from app.adapters.postgres.instances import InstanceState, Request
+    from app.settings import Settings
+
+    settings = Settings.from_environment()
+    name = client_id or settings.client_id
+    request = Request.FORCE if force else Request.DRAIN
+    state = asyncio.run(_last_state(settings.postgres_url, name, request, InstanceState.DRAINED, timeout))
+    match state:
+        case InstanceState.DRAINED:
+            typer.echo(f"{name} has left the broker, and can be stopped")
+        case InstanceState.ALONE:
+            _fail(
+                f"{name} shares its events with nobody (MQTT_SHARED_GROUP): they would be lost; --force\n", EXIT_REFUSED
+            )
+        case InstanceState.DRAINING | InstanceState.SERVING:
+            _fail(f"{name} is still at work on its events after {timeout:g} s; ask again\n", EXIT_REFUSED)
+        case None:
+            _fail(
+                f"nobody answers as {name}; what waits for a lost instance: python -m app adopt {name}\n", EXIT_REFUSED
+            )
+
+
+@cli.command()
+def adopt(client_id: Instance = None, timeout: Limit = 600) -> None:
+    """Finish the events that the broker keeps for an instance that will not come back, and end its session."""
+    from app.adapters.postgres.instances import Request
+    from app.main import adopt as adopt_instance
+    from app.settings import Settings
+
+    settings = Settings.from_environment()
+    name = client_id or settings.client_id
+    if asyncio.run(_last_state(settings.postgres_url, name, Request.STATE, None, timeout)) is not None:
+        _fail(f"{name} is running: python -m app drain {name}\n", EXIT_REFUSED)
+
+    async def adopted() -> tuple[bool, int]:
+        async with asyncio.timeout(timeout):
+            return await adopt_instance(settings.model_copy(update={"mqtt_client_id": name}))
+
+    try:
+        was_known, events = asyncio.run(adopted())
+    except TimeoutError:
+        _fail(f"not all events of {name} could be finished within {timeout:g} s; the rest still waits\n", EXIT_REFUSED)
+    typer.echo(f"{name}: {events:,} events finished, session ended" if was_known else f"the broker knows no {name}")
+
+
+async def _last_state(
+    url: str, client_id: str, request: "Request", awaited: "InstanceState | None", seconds: float
+) -> "InstanceState | None":
+    """What an instance answers in the end: the state awaited, or the first when none is; None when it is silent."""
+    from app.adapters.postgres.instances import InstanceState, ask_instance
+
+    last = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for state in ask_instance(url, client_id, request, SILENCE_SECONDS):
+                last = state
+                if awaited is None or state in (awaited, InstanceState.ALONE):
+                    break
+    return last
+
+
+@customer.command()
+def forget(
+    customer_id: Annotated[str, typer.Argument(help="The customer's id, as events name it.")],
+    wait: Wait = 0,
+) -> None:
+    """Delete a customer's context, decisions and dead letters from the database, for good.
+
+    What the broker still holds, and backups, are not reached: see docs/security.md.
+    """
+    from app.adapters.postgres import forgetting
+    from app.settings import Settings
+
+    url = Settings.from_environment(needs_broker=False).postgres_url
+    counts = _waiting(lambda: _connected(url, lambda connection: forgetting.forget(connection, customer_id)), wait)
+    for table, count in counts.items():
+        typer.echo(f"{table}: {count:,} rows deleted")
 
 
 @cli.command()
@@ -305,7 +406,7 @@ def train(
 def schema(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 when a file is stale.")] = False,
 ) -> None:
-    """Write the files that are generated from the code: schemas, .environment.variables.sh, the table in README.md."""
+    """Write the files that are generated from the code: schemas, configuration."""
     from app import generated
 
     stale = generated.stale_files(PROJECT)
@@ -317,6 +418,18 @@ def schema(
             typer.echo(f"written: {path.relative_to(PROJECT)}")
     if stale and check:
         raise typer.Exit(1)
+
+
+@customer.command("hash")
+def hash_customer(customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]) -> None:
+    """Print what stands for a customer in the logs of a service with the same LOG_HASH_KEY."""
+    from app.settings import MISSING, Settings
+    from app.utils.log_config import customer_hash
+
+    key = Settings.partial().log_hash_key
+    if key is None:
+        raise ConfigurationError([MISSING.format(name="LOG_HASH_KEY")])
+    typer.echo(customer_hash(key.get_secret_value(), customer_id.strip()))
 
 
 @cli.command()

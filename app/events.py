@@ -205,6 +205,20 @@ def parse_focus(
     return _read(body, lambda document: _focus(document, now, names, event_id, correlation_data or None))
 
 
+def customer_named(body: bytes) -> str | None:
+    """The customer whom a refused event names; None where that cannot be read."""
+    if len(body) > MAX_BODY_BYTES:
+        return None
+    try:
+        document, _ = _load(body)
+        if not isinstance(document, dict):
+            return None
+        payload = document.get("payload")
+        return _customer_id(payload.get("customer_id") if isinstance(payload, dict) else document.get("id"))
+    except (EventRefused, PydanticCustomError):
+        return None
+
+
 def _entry(document: dict[str, Any], now: datetime) -> EntryEvent:
     if _is_envelope(document):
         envelope = EntryEnvelope.model_validate(document)

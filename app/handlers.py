@@ -22,6 +22,7 @@ from app.ports import (
     CatalogueHolder,
     Central,
     ContextCache,
+    DeadLetterLog,
     DecisionLog,
     OutboundMessage,
     Scorer,
@@ -56,6 +57,7 @@ class Services:
     catalogue: CatalogueHolder
     scorer: Scorer
     log: DecisionLog
+    dead_letters: DeadLetterLog
     encoder: ResultEncoder
     terms: DecisionTerms
     clock: Callable[[], datetime]

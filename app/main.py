@@ -8,7 +8,7 @@ import sys
 from asyncio import Task
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,22 +22,26 @@ from fastapi.staticfiles import StaticFiles
 
 from app import __version__
 from app.adapters.breaker import Breaker
+from app.adapters.canary import Canary
 from app.adapters.central import HttpCentral
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
-from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDecisionLog
+from app.adapters.memory import MemoryBroker, MemoryCache, MemoryCatalogue, MemoryDeadLetterLog, MemoryDecisionLog
 from app.adapters.mqtt import MqttLink
 from app.adapters.mqtt_connection import BrokerAccess
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
+from app.adapters.postgres.dead_letters import PostgresDeadLetterLog
 from app.adapters.postgres.decisions import PostgresDecisionLog
+from app.adapters.postgres.instances import InstanceRequests
+from app.adapters.postgres.upkeep import Upkeep
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SklearnScorer, load_model
 from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
-from app.ports import CatalogueHolder, Central, ContextCache, DecisionLog, Inbox, Publisher, Scorer
+from app.ports import CatalogueHolder, Central, ContextCache, DeadLetterLog, DecisionLog, Publisher, Scorer
 from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
@@ -46,10 +50,11 @@ from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.health import Health
 from app.transport.http import docs, mock, score
 from app.transport.http import health as health_routes
+from app.transport.http.access_log import AccessLog
 from app.transport.http.openapi import Application
 from app.transport.http.running import Running
 from app.transport.metrics import Metrics
-from app.transport.outbox import Outbox, Topics
+from app.transport.outbox import Outbox, Topics, retried
 from app.utils.log_config import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -59,7 +64,28 @@ CANCEL_AGAIN_SECONDS = 1.0
 KEPT_CONNECTIONS = 64
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
-Storage = tuple[ContextCache, DecisionLog, CatalogueHolder]
+OPTIONAL_PARTS = ("central", "scorer", "canary", "canary_entry_events")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What is kept, in PostgreSQL or, without a database, in memory."""
+
+    cache: ContextCache
+    log: DecisionLog
+    dead_letters: DeadLetterLog
+    catalogue: CatalogueHolder
+    database: Database | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """One link for focus events and results, one for entry events: acknowledgements leave in the order of receipt, and
+    a customer must not wait because the central is slow about another.
+    """
+
+    focus: MqttLink
+    entry: MqttLink
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -89,6 +115,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest)
     problem.install(app)
+    if settings.log_level == "DEBUG":
+        app.add_middleware(AccessLog)
     app.include_router(health_routes.router)
     if settings.has_mock_endpoints:
         app.include_router(mock.router)
@@ -100,7 +128,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
-    configure_logging(settings.log_level, settings.log_filename)
+    hash_key = settings.log_hash_key.get_secret_value() if settings.log_hash_key else None
+    configure_logging(settings.log_level, settings.log_filename, hash_key)
+    if hash_key is None:
+        log.info("LOG_HASH_KEY is not set: the hashes of customers in this log are those of this start alone")
     stamina.instrumentation.set_on_retry_hooks([])
     async with AsyncExitStack() as stack:
         app.state.running = await _start(stack, settings)
@@ -123,26 +154,49 @@ def _warn_of_open_doors(settings: Settings) -> None:
         )
 
 
-async def _start(stack: AsyncExitStack, settings: Settings) -> Running:
+async def adopt(settings: Settings) -> tuple[bool, int]:
+    """Be the instance of these settings for as long as it takes to finish the events that the broker has for it.
+
+    Tells whether the broker knew it, and how many events there were. Returns when its session has ended.
+    """
+    configure_logging(settings.log_level, settings.log_filename)
+    stamina.instrumentation.set_on_retry_hooks([])
+    async with AsyncExitStack() as stack:
+        running = await _start(stack, settings, is_leaving=True)
+        was_known = await running.drain()
+        return was_known, running.metrics.events_read
+
+
+async def _start(stack: AsyncExitStack, settings: Settings, *, is_leaving: bool = False) -> Running:
     metrics = Metrics()
-    health = Health({"model": None}, optional=("central", "scorer"))  # without its model the service does not start
+    health = Health({"model": None}, optional=OPTIONAL_PARTS)  # without its model the service does not start
     names = DepartmentNames.with_aliases(settings.department_aliases)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)  # the callers bound calls
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
     model = await asyncio.to_thread(load_model, settings.model_dir)
-    cache, decision_log, catalogue = await _build_storage(stack, settings, names, health)
+    storage = await _build_storage(stack, settings, names, health)
     services = Services(
-        cache=cache,
+        cache=storage.cache,
         central=_build_central(settings, client, health),
-        catalogue=catalogue,
+        catalogue=storage.catalogue,
         scorer=_build_scorer(settings, client, model, health),
-        log=decision_log,
+        log=storage.log,
+        dead_letters=storage.dead_letters,
         encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
         terms=_build_terms(settings, model),
         clock=partial(datetime.now, UTC),
     )
-    outbox = await _start_messaging(stack, settings, services, names, health, metrics)
-    return Running(services, model, outbox, names, health, metrics)
+    if settings.testing_no_mqtt:
+        outbox = _start_outbox(stack, settings, services, MemoryBroker(), health, metrics)
+        return Running(services, model, outbox, names, health, metrics, _nothing_to_leave)
+    links = _build_links(settings, health, is_leaving=is_leaving)
+    outbox = _start_messaging(stack, settings, services, links, names, health, metrics)
+    drain = partial(_leave_broker, links, outbox, metrics)
+    if storage.database is not None and not is_leaving:
+        is_alone = not settings.mqtt_shared_group
+        requests = InstanceRequests(storage.database, settings.client_id, drain, is_alone=is_alone)
+        _spawn(stack, health, "instance requests", requests.run())
+    return Running(services, model, outbox, names, health, metrics, drain)
 
 
 async def _build_storage(stack: AsyncExitStack, settings: Settings, names: DepartmentNames, health: Health) -> Storage:
@@ -154,7 +208,15 @@ async def _build_storage(stack: AsyncExitStack, settings: Settings, names: Depar
         report("not asked yet")
     catalogue = PostgresCatalogue(database, names, *reports)
     _spawn(stack, health, "catalogue", catalogue.run())
-    return PostgresCache(database, settings.unknown_customer), PostgresDecisionLog(database), catalogue
+    retention = timedelta(days=settings.retention_days) if settings.retention_days else None
+    _spawn(stack, health, "upkeep", Upkeep(database, retention).run())
+    return Storage(
+        PostgresCache(database, settings.unknown_customer),
+        PostgresDecisionLog(database),
+        PostgresDeadLetterLog(database),
+        catalogue,
+        database,
+    )
 
 
 def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
@@ -165,8 +227,12 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
     refused = (*dataset.bad_rows, *orphans(dataset))
     if refused:
         log.warning("rows refused: `python -m app load DIR --dry-run` names them", rows=len(refused))
-    contexts = customer_contexts(dataset, settings.unknown_customer)
-    return MemoryCache(contexts), MemoryDecisionLog(), MemoryCatalogue(catalogue_coupons(dataset, names))
+    return Storage(
+        MemoryCache(customer_contexts(dataset, settings.unknown_customer)),
+        MemoryDecisionLog(),
+        MemoryDeadLetterLog(),
+        MemoryCatalogue(catalogue_coupons(dataset, names)),
+    )
 
 
 def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health) -> Central | None:
@@ -208,25 +274,24 @@ def _build_terms(settings: Settings, model: SklearnScorer) -> DecisionTerms:
     )
 
 
-async def _start_messaging(
+def _start_messaging(
     stack: AsyncExitStack,
     settings: Settings,
     services: Services,
+    links: Links,
     names: DepartmentNames,
     health: Health,
     metrics: Metrics,
 ) -> Outbox:
-    if settings.testing_no_mqtt:
-        return _start_outbox(stack, settings, services, MemoryBroker(), health, metrics)
-    focus, entry = _build_links(settings, health)
-    _spawn(stack, health, "broker link", focus.run())
-    _spawn(stack, health, "broker link for entry events", entry.run())
-    outbox = _start_outbox(stack, settings, services, focus, health, metrics)
+    _spawn(stack, health, "broker link", links.focus.run())
+    _spawn(stack, health, "broker link for entry events", links.entry.run())
+    health.watch(lambda: links.focus.announce(health.problems))
+    outbox = _start_outbox(stack, settings, services, links.focus, health, metrics)
     consumers = [
-        _task(health, "focus consumer", FocusConsumer(services, focus, outbox, names, metrics).run()),
-        _task(health, "entry consumer", EntryConsumer(services, entry, outbox, metrics).run()),
+        _task(health, "focus consumer", FocusConsumer(services, links.focus, outbox, names, metrics).run()),
+        _task(health, "entry consumer", EntryConsumer(services, links.entry, outbox, metrics).run()),
     ]
-    stack.push_async_callback(_drain, (focus, entry), consumers, outbox)
+    stack.push_async_callback(_drain, links, consumers, outbox)
     return outbox
 
 
@@ -248,10 +313,7 @@ def _start_outbox(
     return outbox
 
 
-def _build_links(settings: Settings, health: Health) -> tuple[MqttLink, MqttLink]:
-    """One link for focus events and results, one for entry events: acknowledgements leave in the order of receipt, and
-    a customer must not wait because the central is slow about another.
-    """
+def _build_links(settings: Settings, health: Health, *, is_leaving: bool) -> Links:
     access = BrokerAccess(
         brokers=settings.brokers,
         client_id=settings.client_id,
@@ -263,22 +325,48 @@ def _build_links(settings: Settings, health: Health) -> tuple[MqttLink, MqttLink
         receive_maximum=settings.mqtt_receive_maximum,
         session_expiry_seconds=settings.mqtt_session_expiry_seconds,
     )
-    links = []
-    for part, client_id, topic, status_topic in (
-        ("broker", settings.client_id, settings.focus_event_topic_name, settings.status_topic),
-        ("broker_entry_events", f"{settings.client_id}-entry", settings.entry_event_topic_name, None),
-    ):
-        report = health.reporter(part)
+    group = settings.mqtt_shared_group
+
+    def link(topic: str, suffix: str, part_suffix: str, status_topic: str | None) -> MqttLink:
+        report = health.reporter(f"broker{part_suffix}")
         report("not connected yet")
-        topics = [f"$share/{settings.mqtt_shared_group}/{topic}" if settings.mqtt_shared_group else topic]
-        links.append(MqttLink(replace(access, client_id=client_id), topics, report, status_topic))
-    return links[0], links[1]
+        client_id = f"{access.client_id}{suffix}"
+        on_refusal = health.reporter(f"canary{part_suffix}")
+        canary = Canary(_without_wildcards(topic), client_id, on_refusal, is_alone=not group)
+        subscriptions = [f"$share/{group}/{topic}" if group else topic]
+        own_access = replace(access, client_id=client_id)
+        return MqttLink(own_access, subscriptions, report, status_topic, canary, is_leaving=is_leaving)
+
+    return Links(
+        focus=link(settings.focus_event_topic_name, "", "", settings.status_topic),
+        entry=link(settings.entry_event_topic_name, "-entry", "_entry_events", None),
+    )
 
 
-async def _drain(inboxes: Sequence[Inbox], consumers: Sequence[Task[None]], outbox: Outbox) -> None:
+def _without_wildcards(topic_filter: str) -> str:
+    """A topic that the filter matches."""
+    return "/".join("canary" if level in ("+", "#") else level for level in topic_filter.split("/"))
+
+
+async def _leave_broker(links: Links, outbox: Outbox, metrics: Metrics) -> bool:
+    """Scale-in: take no new events, finish all that the broker has for this instance, leave no session behind.
+
+    The focus link goes last, since outcomes of all events leave by it.
+    """
+    had_entries = await links.entry.drain()
+    had_focus = await links.focus.drain()
+    await retried(outbox.drain, metrics)
+    return had_entries or had_focus
+
+
+async def _nothing_to_leave() -> bool:
+    return False
+
+
+async def _drain(links: Links, consumers: Sequence[Task[None]], outbox: Outbox) -> None:
     """Take nothing more, finish what has been taken; what cannot be finished in time comes again."""
-    for inbox in inboxes:
-        inbox.close_inbox()
+    links.focus.close_inbox()
+    links.entry.close_inbox()
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             await asyncio.gather(*consumers, return_exceptions=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.domain.catalogue import Catalogue
 from app.domain.customer import CustomerContext
+from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
 from app.domain.eligibility import Screening
 from app.domain.features import Floats
@@ -128,6 +129,27 @@ class DecisionLog(Protocol):
         self, decided_from: datetime, decided_before: datetime, limit: int
     ) -> AbstractAsyncContextManager[Sequence[Decision]]:
         """Decisions whose results the broker never acknowledged, oldest first, for this process alone while open.
+
+        Raises DatabaseUnavailable.
+        """
+        ...
+
+
+class DeadLetterLog(Protocol):
+    """Every refused event, once: the outbox of the dead letters that are to be published."""
+
+    async def record(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        """Insert what is new and answer with what the log now says, in the order given. Raises DatabaseUnavailable."""
+        ...
+
+    async def mark_published(self, letters: Collection[DeadLetter]) -> None:
+        """The broker has acknowledged these. Raises DatabaseUnavailable."""
+        ...
+
+    def unpublished(
+        self, received_from: datetime, received_before: datetime, limit: int
+    ) -> AbstractAsyncContextManager[Sequence[DeadLetter]]:
+        """Those that the broker never acknowledged, oldest first, for this process alone while open.
 
         Raises DatabaseUnavailable.
         """

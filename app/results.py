@@ -152,7 +152,7 @@ class DeadLetterProblem(Wire):
     detail: str
 
 
-class DeadLetter(Wire):
+class DeadLetterMessage(Wire):
     """A refused message: the reason code, every problem, and the payload as it came (in UTF-8, or in hexadecimal)."""
 
     reason: str
@@ -164,10 +164,15 @@ class DeadLetter(Wire):
 
 
 class Status(Wire):
-    """Whether a service instance is at the broker; retained, and also its last will."""
+    """Whether a service instance is at the broker, and ready; retained, and, offline, its last will.
+
+    `problems` name what keeps it from being ready, as `/readyz` does: each part with a sentence.
+    """
 
     status: Literal["online", "offline"]
     client_id: str
+    ready: bool
+    problems: dict[str, str]
 
 
 def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProblem]) -> bytes:
@@ -180,7 +185,7 @@ def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProbl
         text = payload[:MAX_BODY_BYTES].decode()
     except UnicodeDecodeError:
         text, encoding = payload[: MAX_BODY_BYTES // 2].hex(), "hex"
-    letter = DeadLetter(
+    letter = DeadLetterMessage(
         reason=problems[0].code,
         problems=[DeadLetterProblem(field=one.field, code=one.code, detail=one.detail) for one in problems],
         topic=topic,

@@ -1,6 +1,7 @@
 """The configuration: the only reader of the environment.
 
-The table in README.md and `.environment.variables.sh` are generated from the fields of `Settings`.
+docs/configuration.md, the table in README.md and `.environment.variables.sh` are generated from the fields of
+`Settings`. Every secret (a field of the type SecretStr) may come from a file instead, named by `<NAME>_FILE`.
 """
 
 import os
@@ -9,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -38,17 +39,20 @@ UINT32_MAX = 2**32 - 1
 PROJECT = Path(__file__).parent.parent
 BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
 LAST_PORT = 65535
+MIN_KEY_LENGTH = 16
+FILE_SUFFIX = "_FILE"
 BROKER = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?", re.ASCII)
 HOST = r"(\[[^\[\]]+\]|[^/?#@:,\[\]]+)(:\d+)?"
 POSTGRES_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?({HOST}(,{HOST})*)?(/[^?#]*)?(\?[^#]*)?", re.ASCII)
 
 
-def _variable(*names: str, default: Any, description: str, example: str = "") -> Any:
+def _variable(*names: str, default: Any, description: str, example: str = "", essential: bool = False) -> Any:
+    """A field for the variable of the first name; the others are read, too. README.md tells of the essential ones."""
     return Field(
         default=default,
         validation_alias=AliasChoices(*names),
         description=description,
-        json_schema_extra={"example": example},
+        json_schema_extra={"example": example, "essential": essential},
     )
 
 
@@ -119,6 +123,7 @@ class Settings(BaseSettings):
         default=[],
         description="Brokers, comma-separated, each `host[:port]`; tried in order, failed over.",
         example="127.0.0.1",
+        essential=True,
     )
     mqtt_port: Port | None = _variable(
         "MQTT_PORT", default=None, description="Port of brokers named without one; 1883, or 8883 with TLS."
@@ -142,6 +147,7 @@ class Settings(BaseSettings):
         default="",
         description="Topic of entry events.",
         example="customer/enter",
+        essential=True,
     )
     focus_event_topic_name: TopicFilter = _variable(
         "FOCUS_EVENT_TOPIC_NAME",
@@ -149,6 +155,7 @@ class Settings(BaseSettings):
         default="",
         description="Topic of focus events.",
         example="customer/focus",
+        essential=True,
     )
     coupon_prediction_topic_name: Topic = _variable(
         "COUPON_PREDICTION_TOPIC_NAME",
@@ -156,6 +163,7 @@ class Settings(BaseSettings):
         default="",
         description="Topic that prediction results are published on.",
         example="customer/prediction",
+        essential=True,
     )
     dead_letter_topic_name: Topic = _variable(
         "DEAD_LETTER_TOPIC_NAME",
@@ -165,12 +173,14 @@ class Settings(BaseSettings):
     status_topic_name: Topic = _variable(
         "STATUS_TOPIC_NAME",
         default="",
-        description="Topic of the retained online/offline status; default `<prediction topic>/status`.",
+        description="Topic of the retained status, with what is missing; default `<prediction topic>/status`. "
+        "`{client_id}` in it stands for the instance's.",
     )
     mqtt_client_id: str = _variable(
         "MQTT_CLIENT_ID",
         default="",
         description="Client id, stable for each instance: its events wait for it. Default: from host name and port.",
+        essential=True,
     )
     mqtt_protocol_version: Literal["MQTTv5", "MQTTv311"] = _variable(
         "MQTT_PROTOCOL_VERSION",
@@ -199,9 +209,13 @@ class Settings(BaseSettings):
         "PREDICTION_THRESHOLD",
         default=None,
         description="A coupon must score above this; default: from the model's card.",
+        essential=True,
     )
     publish_empty_prediction: bool = _variable(
-        "PUBLISH_EMPTY_PREDICTION", default=False, description="Publish a result without a coupon, with the reason."
+        "PUBLISH_EMPTY_PREDICTION",
+        default=False,
+        description="Publish a result without a coupon, with the reason.",
+        essential=True,
     )
     output_id_type: IdType = _variable(
         "OUTPUT_ID_TYPE", default=IdType.STRING, description="Ids in results: `str` or `int`."
@@ -218,7 +232,10 @@ class Settings(BaseSettings):
         description="Older focus events get the decision `late_event`; empty: off.",
     )
     store_timezone: str = _variable(
-        "STORE_TIMEZONE", default="UTC", description="Time zone in which a coupon's first and last day are judged."
+        "STORE_TIMEZONE",
+        default="UTC",
+        description="Time zone in which a coupon's first and last day are judged.",
+        essential=True,
     )
     department_aliases: Pairs = _variable(
         "DEPARTMENT_ALIASES",
@@ -232,6 +249,7 @@ class Settings(BaseSettings):
         default=None,
         description="Base URL of the central, asked at `{url}/get_context/{id}`; empty: cache only.",
         example="http://127.0.0.1:8001",
+        essential=True,
     )
     client_context_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = _variable(
         "CLIENT_CONTEXT_TIMEOUT_SECONDS",
@@ -251,7 +269,9 @@ class Settings(BaseSettings):
 
     # Scorer
     model_dir: Path = _variable(
-        "MODEL_DIR", default=BUILT_IN_MODEL, description="Folder of the model (`model.skops`, `card.json`)."
+        "MODEL_DIR",
+        default=BUILT_IN_MODEL,
+        description="Folder of the model (`model.skops`, `card.json`).",
     )
     coupon_scorer_url: str | None = _variable(
         "COUPON_SCORER_URL",
@@ -269,22 +289,39 @@ class Settings(BaseSettings):
         "DATABASE_URL", default=None, description="PostgreSQL as one URL, instead of the five `DB_` variables."
     )
     db_host: str = _variable(
-        "DB_HOST", "POSTGRES_HOST", default="", description="PostgreSQL host.", example="127.0.0.1"
+        "DB_HOST", "POSTGRES_HOST", default="", description="PostgreSQL host.", example="127.0.0.1", essential=True
     )
     db_port: Annotated[Port, BeforeValidator(_service_port)] = _variable(
         "DB_PORT", "POSTGRES_PORT", default=5432, description="PostgreSQL port."
     )
     db_name: str = _variable(
-        "DB_NAME", "POSTGRES_DB", "POSTGRES_NAME", default="", description="Database.", example="recommendation"
+        "DB_NAME",
+        "POSTGRES_DB",
+        "POSTGRES_NAME",
+        default="",
+        description="Database.",
+        example="recommendation",
+        essential=True,
     )
     db_user: str = _variable(
-        "DB_USER", "POSTGRES_USER", default="", description="Database user.", example="recommendation"
+        "DB_USER", "POSTGRES_USER", default="", description="Database user.", example="recommendation", essential=True
     )
     db_password: SecretStr | None = _variable(
-        "DB_PASSWORD", "POSTGRES_PASSWORD", default=None, description="Password of the user.", example="recommendation"
+        "DB_PASSWORD",
+        "POSTGRES_PASSWORD",
+        default=None,
+        description="Password of the user.",
+        example="recommendation",
+        essential=True,
     )
     db_pool_size: Annotated[int, Field(ge=2, le=100)] = _variable(
         "DB_POOL_SIZE", default=8, description="Most connections to PostgreSQL."
+    )
+
+    retention_days: Annotated[int, Field(ge=0, le=36_500)] = _variable(
+        "RETENTION_DAYS",
+        default=90,
+        description="Decisions and dead letters are deleted after so many days; 0: kept for ever.",
     )
 
     # Process
@@ -309,9 +346,17 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
         BeforeValidator(lambda value: value.strip().upper() if isinstance(value, str) else value),
-    ] = _variable("LOG_LEVEL", default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.")
+    ] = _variable(
+        "LOG_LEVEL", default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.", essential=True
+    )
     log_filename: str = _variable(
         "LOG_FILENAME", default="messages.log", description="Log file beside the console; empty: console only."
+    )
+    log_hash_key: SecretStr | None = _variable(
+        "LOG_HASH_KEY",
+        default=None,
+        description="Key of the hashes that replace customers in logs, 16 characters at least; empty: new each start.",
+        essential=True,
     )
 
     @model_validator(mode="before")
@@ -344,6 +389,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 "must look like postgresql://user:password@host:port/database, special characters percent-encoded"
             )
+        return value
+
+    @field_validator("log_hash_key")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_KEY_LENGTH:
+            raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters: who guesses it can undo the hashes")
         return value
 
     @field_validator("mqtt_host")
@@ -384,11 +436,15 @@ class Settings(BaseSettings):
     @classmethod
     def partial(cls) -> "Settings":
         """Whatever is set, with no demand. Raises ConfigurationError for what is wrong."""
+        secrets, problems = _secrets_in_files()
         try:
-            return cls()
+            settings = cls(**secrets)
         except ValidationError as error:
-            problems = [_sentence(details) for details in error.errors(include_url=False, include_input=False)]
+            problems += [_sentence(details) for details in error.errors(include_url=False, include_input=False)]
             raise ConfigurationError(problems) from None
+        if problems:
+            raise ConfigurationError(problems)
+        return settings
 
     @property
     def brokers(self) -> list[tuple[str, int]]:
@@ -410,7 +466,8 @@ class Settings(BaseSettings):
     @property
     def status_topic(self) -> str:
         """Where the service says that it is online."""
-        return self.status_topic_name or f"{self.coupon_prediction_topic_name}/status"
+        topic = self.status_topic_name or f"{self.coupon_prediction_topic_name}/status"
+        return topic.replace("{client_id}", self.client_id)
 
     @property
     def client_id(self) -> str:
@@ -441,6 +498,8 @@ def _broker_problems(settings: Settings) -> Iterator[str]:
     """What is wrong about variables together."""
     if _has_wildcard(settings.dead_letter_topic):
         yield "Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME."
+    if _has_wildcard(settings.status_topic):
+        yield "Cannot make a topic for the status with MQTT_CLIENT_ID in it: choose one without + and #."
     if settings.mqtt_client_cert_file is not None and settings.mqtt_broker_cert_file is None:
         yield "Cannot use MQTT_CLIENT_CERT_FILE env variable: TLS needs MQTT_BROKER_CERT_FILE."
     yield from _tls_problems(settings)
@@ -460,6 +519,37 @@ def _tls_problems(settings: Settings) -> Iterator[str]:
             settings.broker_tls()
         except FileRefused as error:
             yield str(error)
+
+
+def _secrets_in_files() -> tuple[dict[str, Any], list[str]]:
+    """The secrets that files hold, by documented name, and a sentence for each that cannot be read."""
+    secrets: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, _, field in documented_variables():
+        given = next((file for file in file_variables(field) if os.environ.get(file)), None)
+        if given is None:
+            continue
+        value = next((other for other in variable_names(field) if os.environ.get(other)), None)
+        try:
+            if value is not None:
+                raise ValueError(f"{value} is set, too; unset one of them")
+            secrets[name] = _content(Path(os.environ[given]))
+        except ValueError as error:
+            problems.append(f"Cannot use {given} env variable: {error}.")
+    return secrets, problems
+
+
+def _content(path: Path) -> str:
+    """What the file holds, without the newline at its end. Raises ValueError."""
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n")
+    except OSError:
+        raise ValueError(f"{path} cannot be read") from None
+    except ValueError:
+        raise ValueError(f"{path} is not a text in UTF-8") from None
+    if not text:
+        raise ValueError(f"{path} is empty")
+    return text
 
 
 def customer_with(values: Mapping[str, str]) -> CustomerContext:
@@ -503,8 +593,8 @@ def _amount(text: str) -> float:
 
 def _sentence(details: ErrorDetails) -> str:
     documented = str(details["loc"][0]).upper()
-    names = next(names for _, _, field in documented_variables() if documented in (names := variable_names(field)))
-    name = next((name for name in names if os.environ.get(name)), documented)
+    field = next(field for _, _, field in documented_variables() if documented in variable_names(field))
+    name = next((name for name in (*variable_names(field), *file_variables(field)) if os.environ.get(name)), documented)
     return f"Cannot use {name} env variable: {details['msg'].removeprefix('Value error, ')}."
 
 
@@ -517,6 +607,16 @@ def variable_names(field: FieldInfo) -> list[str]:
     """The documented name of a variable and its aliases."""
     choices = field.validation_alias
     return [str(choice) for choice in choices.choices] if isinstance(choices, AliasChoices) else []
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether nobody may see the value, and a file may hold it."""
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def file_variables(field: FieldInfo) -> list[str]:
+    """The variables that name a file with a secret's value, for the documented name and the aliases."""
+    return [f"{name}{FILE_SUFFIX}" for name in variable_names(field)] if is_secret(field) else []
 
 
 def environment() -> dict[str, str]:

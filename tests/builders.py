@@ -1,7 +1,10 @@
 """Values that many tests begin with (`dataclasses.replace` makes the others of them), and how they end a task."""
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from typing import Any
 
 from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon, CouponType, Product
@@ -58,6 +61,16 @@ FOCUS = FocusEvent(
 def catalogue(*coupons: Coupon) -> Catalogue:
     """A catalogue of these coupons, or of the one."""
     return Catalogue(coupons or (COUPON,))
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let it run while the block lasts."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await stop(task)
 
 
 async def stop(task: asyncio.Task[None]) -> None:

@@ -21,16 +21,17 @@ from app.cli import cli
 from app.embedded.ports import LOOPBACK, free_port
 from app.errors import ConfigurationError, DatabaseUnavailable, DatasetRefused, MigrationRefused
 from app.main import settings_or_exit
-from app.settings import EXIT_CODE, MISSING, documented_variables, variable_names
+from app.settings import EXIT_CODE, MISSING, documented_variables, file_variables, variable_names
+from app.utils.log_config import customer_hash
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 60
 SECRET = "s3cr3t-that-nobody-may-see"
-COMMANDS = ("serve", "run", "migrate", "load", "export", "central", "datagen", "train", "schema", "config")
+COMMANDS = ("serve", "run", "migrate", "load", "export", "central", "datagen", "train", "schema", "config", "customer")
 BROKER_VARIABLES = ("MQTT_HOST", "ENTRY_EVENT_TOPIC_NAME", "FOCUS_EVENT_TOPIC_NAME", "COUPON_PREDICTION_TOPIC_NAME")
 DATABASE_VARIABLES = ("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD")
 ALL_MISSING = "".join(f"{MISSING.format(name=name)}\n" for name in BROKER_VARIABLES + DATABASE_VARIABLES)
-OURS = {name for _, _, field in documented_variables() for name in variable_names(field)}
+OURS = {name for _, _, field in documented_variables() for name in (*variable_names(field), *file_variables(field))}
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +215,41 @@ def test_the_database_can_be_named_by_the_second_family_of_variables(
         environment.setenv(f"POSTGRES_{name}", str(value))
 
     assert invoke("migrate").output == "nothing to do\n"
+
+
+def test_the_password_of_the_database_can_come_from_a_file(
+    environment: pytest.MonkeyPatch, database_url: str, tmp_path: Path
+) -> None:
+    url = urlsplit(database_url)
+    (tmp_path / "password").write_text(f"{url.password}\n")
+    parts = {"HOST": url.hostname, "PORT": url.port, "DB": url.path[1:], "USER": url.username}
+    for name, value in parts.items():
+        environment.setenv(f"POSTGRES_{name}", str(value))
+    environment.setenv("POSTGRES_PASSWORD_FILE", str(tmp_path / "password"))
+
+    assert invoke("migrate").output == "nothing to do\n"
+
+
+def test_a_file_that_should_hold_a_secret_and_cannot_be_read_is_said_with_the_exit_code_78(tmp_path: Path) -> None:
+    for command in (["-m", "app", "migrate"], ["-m", "app", "config"], ["-m", "uvicorn", "app.main:app"]):
+        result = python(*command, environment={"DB_PASSWORD_FILE": str(tmp_path)})
+
+        assert result.returncode == EXIT_CODE
+        assert result.stderr == f"Cannot use DB_PASSWORD_FILE env variable: {tmp_path} cannot be read.\n"
+
+
+def test_the_hash_of_a_customer_is_printed_to_search_a_log_for(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LOG_HASH_KEY", SECRET)
+
+    assert invoke("customer", "hash", " 127 ").output == f"{customer_hash(SECRET, '127')}\n"
+    assert invoke("customer", "hash", "--", "-127").output == f"{customer_hash(SECRET, '-127')}\n"
+
+
+def test_without_the_key_of_the_log_no_hash_can_be_printed() -> None:
+    result = python("-m", "app", "customer", "hash", "127")
+
+    assert (result.returncode, result.stdout) == (EXIT_CODE, "")
+    assert result.stderr == f"{MISSING.format(name='LOG_HASH_KEY')}\n"
 
 
 def test_datagen_makes_the_same_shop_of_the_same_seed(made: Path, tmp_path: Path) -> None:

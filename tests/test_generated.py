@@ -8,11 +8,13 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from app.generated import TABLE_END, TABLE_START, stale_files
-from app.settings import documented_variables, variable_names
+from app.generated import CONFIGURATION, SECTIONS, TABLE_END, TABLE_START, stale_files
+from app.settings import documented_variables, is_secret, variable_names
 
 PROJECT = Path(__file__).parents[1]
 SHELL = ".environment.variables.sh"
+ESSENTIAL_LIMIT = 16
+README_LIMIT = 200
 SCHEMAS = ("customer_entry", "customer_focus", "prediction", "prediction_result")
 
 
@@ -21,6 +23,8 @@ def project(tmp_path: Path) -> Path:
     """A copy of the generated files."""
     shutil.copytree(PROJECT / "schema", tmp_path / "schema")
     shutil.copy(PROJECT / SHELL, tmp_path)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(PROJECT / CONFIGURATION, tmp_path / CONFIGURATION)
     return tmp_path
 
 
@@ -28,7 +32,7 @@ def test_the_files_of_this_repository_are_what_the_code_says() -> None:
     assert list(stale_files(PROJECT)) == []
 
 
-@pytest.mark.parametrize("name", [SHELL, "schema/customer_focus.schema.json", "schema/asyncapi.yaml"])
+@pytest.mark.parametrize("name", [SHELL, CONFIGURATION, "schema/customer_focus.schema.json", "schema/asyncapi.yaml"])
 def test_a_file_that_was_changed_is_stale(project: Path, name: str) -> None:
     path = project / name
     original = path.read_text()
@@ -51,9 +55,9 @@ def test_the_table_in_the_readme_is_kept_up_to_date(project: Path) -> None:
 
     (text,) = stale_files(project).values()
 
-    assert text.startswith(f"# Shop\n\n{TABLE_START}| variable | also read | default | meaning |\n")
+    assert text.startswith(f"# Shop\n\n{TABLE_START}| variable | default | meaning |\n|---|---|---|\n| `MQTT_HOST` |")
     assert text.endswith(f"|\n{TABLE_END}\nThe end.\n")
-    assert [name for name, _, _ in documented_variables() if f"\n| `{name}` |" not in text] == []
+    assert "`MQTT_KEEPALIVE_SECONDS`" not in text
     readme.write_text(text)
     assert stale_files(project) == {}
 
@@ -77,6 +81,30 @@ def test_the_asyncapi_file_is_yaml_and_json_at_once() -> None:
     text = (PROJECT / "schema" / "asyncapi.yaml").read_text()
 
     assert yaml.safe_load(text) == json.loads(text)
+
+
+def test_the_readme_is_short() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    table = readme.partition(TABLE_START)[2].partition(TABLE_END)[0]
+
+    assert len(readme.splitlines()) < README_LIMIT
+    assert len(table.splitlines()) - 2 <= ESSENTIAL_LIMIT
+
+
+def test_every_variable_has_one_row_in_the_documentation_under_its_heading() -> None:
+    text = (PROJECT / CONFIGURATION).read_text()
+
+    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert rows == [name for name, _, _ in documented_variables()]
+    assert headings == list(SECTIONS.values())
+
+
+def test_the_documentation_says_which_variables_may_come_from_files() -> None:
+    introduction = (PROJECT / CONFIGURATION).read_text().partition("\n## ")[0]
+
+    for name, _, field in documented_variables():
+        assert (f"`{name}`" in introduction) == is_secret(field)
 
 
 def test_the_shell_file_names_every_variable_and_its_aliases() -> None:

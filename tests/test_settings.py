@@ -8,7 +8,15 @@ import trustme
 from app.domain.customer import CustomerContext, Gender
 from app.errors import ConfigurationError
 from app.results import IdType
-from app.settings import BUILT_IN_MODEL, MISSING, Settings, documented_variables, variable_names
+from app.settings import (
+    BUILT_IN_MODEL,
+    MISSING,
+    Settings,
+    documented_variables,
+    file_variables,
+    is_secret,
+    variable_names,
+)
 
 SECRET = "s3cr3t-that-nobody-may-see"
 BROKER = {
@@ -19,6 +27,8 @@ BROKER = {
 }
 DATABASE = {"DB_HOST": "db", "DB_NAME": "cache", "DB_USER": "service", "DB_PASSWORD": SECRET}
 IN_ORDER = [*BROKER, *DATABASE]
+VALUES = {"DATABASE_URL": f"postgresql://service:{SECRET}@db/cache"}
+SECRETS = [(attribute, field) for _, attribute, field in documented_variables() if is_secret(field)]
 
 
 class Environment:
@@ -27,7 +37,7 @@ class Environment:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
         for _, _, field in documented_variables():
-            for name in variable_names(field):
+            for name in (*variable_names(field), *file_variables(field)):
                 monkeypatch.delenv(name, raising=False)
 
     def set(self, **variables: str) -> None:
@@ -184,6 +194,19 @@ def test_each_broker_has_its_port_or_the_usual_one(
     assert Settings.partial().brokers == brokers
 
 
+def test_instances_can_have_a_status_topic_each(environment: Environment) -> None:
+    environment.set(**BROKER, STATUS_TOPIC_NAME="shop/status/{client_id}", MQTT_CLIENT_ID="till-1")
+
+    assert Settings.partial().status_topic == "shop/status/till-1"
+
+
+def test_a_client_id_that_makes_no_topic_is_refused(environment: Environment) -> None:
+    environment.set(**BROKER, **DATABASE, STATUS_TOPIC_NAME="shop/status/{client_id}", MQTT_CLIENT_ID="till+1")
+
+    with pytest.raises(ConfigurationError, match="Cannot make a topic for the status with MQTT_CLIENT_ID in it"):
+        Settings.from_environment()
+
+
 def test_topics_and_the_client_id_have_defaults_of_their_own(environment: Environment) -> None:
     environment.set(**BROKER, PORT="8123")
     default = Settings.partial()
@@ -260,6 +283,7 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("DB_POOL_SIZE", "1"),
         ("PORT", "70000"),
         ("LOG_LEVEL", "wrong"),
+        ("LOG_HASH_KEY", "fifteen letters"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_and_not_repeated(environment: Environment, name: str, value: str) -> None:
@@ -347,3 +371,104 @@ def test_every_variable_is_documented_with_a_name_and_a_meaning() -> None:
         assert name.isupper()
         assert attribute == name.lower()
         assert field.description
+
+
+def test_the_secrets_are_the_passwords_the_url_and_the_key() -> None:
+    names = {attribute.upper() for attribute, _ in SECRETS}
+
+    assert names >= {"MQTT_PASSWORD", "DB_PASSWORD", "DATABASE_URL", "LOG_HASH_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name", "variable"),
+    [
+        (attribute, name, variable)
+        for attribute, field in SECRETS
+        for name, variable in zip(variable_names(field), file_variables(field), strict=True)
+    ],
+)
+class TestSecretInFile:
+    """Every secret, by its name and by its aliases."""
+
+    def test_it_is_read_without_the_newline_at_its_end(
+        self, environment: Environment, tmp_path: Path, attribute: str, name: str, variable: str
+    ) -> None:
+        value = VALUES.get(name, f" {SECRET} ")
+        path = tmp_path / "secret"
+        path.write_text(f"{value}\n")
+        environment.set(**{variable: str(path), name: ""})
+
+        assert getattr(Settings.partial(), attribute).get_secret_value() == value
+
+    def test_it_is_not_set_in_both_ways(
+        self, environment: Environment, tmp_path: Path, attribute: str, name: str, variable: str
+    ) -> None:
+        path = tmp_path / "secret"
+        path.write_text(SECRET)
+        environment.set(**{variable: str(path), name: VALUES.get(name, SECRET)})
+
+        assert problems()[0] == f"Cannot use {variable} env variable: {name} is set, too; unset one of them."
+
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [(b"", "is empty"), (b"\n", "is empty"), (b"\xff", "is not a text in UTF-8"), (None, "cannot be read")],
+    )
+    def test_a_file_that_holds_none_is_named_with_its_path(
+        self,
+        environment: Environment,
+        tmp_path: Path,
+        attribute: str,
+        name: str,
+        variable: str,
+        content: bytes | None,
+        why: str,
+    ) -> None:
+        path = tmp_path / "secret"
+        if content is not None:
+            path.write_bytes(content)
+        environment.set(**BROKER | {variable: str(path)})
+
+        with pytest.raises(ConfigurationError) as caught:
+            Settings.partial()
+
+        assert caught.value.problems == (f"Cannot use {variable} env variable: {path} {why}.",)
+
+
+def test_two_newlines_at_the_end_of_a_file_are_one_too_many(environment: Environment, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n\n")
+    environment.set(DB_PASSWORD_FILE=str(path))
+    password = Settings.partial().db_password
+
+    assert password is not None
+    assert password.get_secret_value() == f"{SECRET}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DATABASE_URL", f"mysql://service:{SECRET}@db"), ("LOG_HASH_KEY", "short")]
+)
+def test_what_is_wrong_in_a_file_is_said_of_its_variable_and_not_repeated(
+    environment: Environment, tmp_path: Path, name: str, value: str
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text(value)
+    environment.set(**BROKER | DATABASE | {f"{name}_FILE": str(path)})
+
+    (problem,) = problems()
+
+    assert problem.startswith(f"Cannot use {name}_FILE env variable: must ")
+    assert value not in problem
+
+
+def test_files_and_values_that_are_wrong_are_named_at_once(environment: Environment, tmp_path: Path) -> None:
+    environment.set(MQTT_PASSWORD_FILE=str(tmp_path / "none"), PORT="z")
+
+    assert [problem.split()[2] for problem in problems()] == ["MQTT_PASSWORD_FILE", "PORT"]
+
+
+def test_no_variable_is_both_a_file_of_a_secret_and_something_else() -> None:
+    names = [
+        name for _, _, field in documented_variables() for name in (*variable_names(field), *file_variables(field))
+    ]
+
+    assert len(names) == len(set(names))

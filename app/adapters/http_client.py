@@ -53,7 +53,7 @@ class HttpCaller:
         except CallFailed as error:
             raise self._failed(str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._failed(f"could not be asked: {str(error) or type(error).__name__}") from error
+            raise self._failed(f"could not be asked: {_without_values(error)}") from error
         self._breaker.succeeded()
         self._report(None)
         return answer
@@ -83,3 +83,8 @@ class HttpCaller:
                 if len(body) > self._max_bytes:
                     raise CallFailed(f"answered with more than {self._max_bytes} bytes")
             return response.status_code, bytes(body)
+
+
+def _without_values(error: Exception) -> str:
+    """What is wrong: of sockets in full, else only its name, since the rest may quote the URL or the answer."""
+    return (str(error) if isinstance(error, httpx.NetworkError) else "") or type(error).__name__

@@ -11,10 +11,12 @@ from uuid import UUID
 from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon
 from app.domain.customer import CustomerContext
+from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
 from app.ports import CachedContext, InboundMessage, OutboundMessage, UnknownCustomer
 
 MAX_DECISIONS = 100_000
+MAX_DEAD_LETTERS = 1_000
 MAX_MESSAGES = 1_000
 
 
@@ -104,6 +106,39 @@ class MemoryDecisionLog:
         """See DecisionLog."""
         waiting = (one for one in self._unpublished.values() if decided_from <= one.basis.decided_at < decided_before)
         yield sorted(waiting, key=lambda one: one.basis.decided_at)[:limit]
+
+
+class MemoryDeadLetterLog:
+    """DeadLetterLog of the last 1,000 dead letters."""
+
+    def __init__(self) -> None:
+        self._letters: dict[UUID, DeadLetter] = {}
+        self._published: set[UUID] = set()
+
+    async def record(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        """See DeadLetterLog."""
+        recorded = [self._letters.setdefault(letter.dead_letter_id, letter) for letter in letters]
+        while len(self._letters) > MAX_DEAD_LETTERS:
+            oldest = next(iter(self._letters))
+            del self._letters[oldest]
+            self._published.discard(oldest)
+        return recorded
+
+    async def mark_published(self, letters: Collection[DeadLetter]) -> None:
+        """See DeadLetterLog."""
+        self._published |= {letter.dead_letter_id for letter in letters} & self._letters.keys()
+
+    @asynccontextmanager
+    async def unpublished(
+        self, received_from: datetime, received_before: datetime, limit: int
+    ) -> AsyncIterator[Sequence[DeadLetter]]:
+        """See DeadLetterLog."""
+        waiting = [
+            letter
+            for key, letter in self._letters.items()
+            if key not in self._published and received_from <= letter.received_at < received_before
+        ]
+        yield sorted(waiting, key=lambda letter: letter.received_at)[:limit]
 
 
 class MemoryBroker:

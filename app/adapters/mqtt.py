@@ -4,17 +4,20 @@ import asyncio
 import random
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from time import monotonic
+from typing import Literal
 
 import stamina
 import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from app.adapters.canary import Canary
 from app.adapters.mqtt_connection import BrokerAccess, Connection, HungUp, ProtocolRefused
-from app.errors import BrokerUnavailable
+from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
+from app.results import Status
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +29,9 @@ MAX_SHORT_LIVED = 3
 class MqttLink:
     """A subscription that outlives its connections: Inbox and Publisher.
 
-    `on_state` is told None when the link is up, and a sentence when it is not. With a `status_topic`, a retained
-    message there says whether the service is online.
+    `on_state` is told None when the link is up, and a sentence when it is not; with a canary, it is up when something
+    has arrived. With a `status_topic`, a retained message there tells the service's status. A link that `is_leaving`
+    never subscribes: it is there to be drained.
     """
 
     def __init__(
@@ -36,12 +40,21 @@ class MqttLink:
         subscriptions: Sequence[str],
         on_state: Callable[[str | None], None],
         status_topic: str | None = None,
+        canary: Canary | None = None,
+        *,
+        is_leaving: bool = False,
     ) -> None:
         self._access = access
         self._subscriptions = subscriptions
         self._on_state = on_state
         self._status_topic = status_topic
+        self._canary = canary
+        self._problems: Mapping[str, str] = {}
         self._connection: Connection | None = None
+        self._is_up = asyncio.Event()
+        self._proving: asyncio.Task[None] | None = None
+        self._is_leaving = is_leaving
+        self._has_left = False
         self._inbox: deque[InboundMessage] = deque()
         self._arrived = asyncio.Event()
         self._is_closed = False
@@ -51,21 +64,92 @@ class MqttLink:
         self._short_lived = 0
 
     async def run(self) -> None:
-        """Connect, and connect again whenever the connection is lost, until cancelled."""
-        while True:
+        """Connect, and connect again whenever the connection is lost, until cancelled or left for good."""
+        while not self._has_left:
             connection = await self._connect()
             since = monotonic()
-            self._on_state(None)
             try:
-                reason = await asyncio.shield(connection.lost)  # cancelled itself, it would leave no goodbye to say
+                reason = await self._work(connection)
             finally:
                 await self._discard(connection)
-            self._short_lived = self._short_lived + 1 if monotonic() - since < SHORT_SECONDS else 0
-            if self._short_lived >= MAX_SHORT_LIVED:
-                reason += f"; perhaps another instance has the client id {self._access.client_id!r}: set MQTT_CLIENT_ID"
-            self._on_state(reason)
+            self._on_state(self._explained(reason, monotonic() - since))
             self._drop_undelivered()
-            await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - brokers restart for many clients at once
+            if not self._has_left:
+                await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - brokers restart for many clients at once
+
+    async def _work(self, connection: Connection) -> str:
+        """Until the connection is lost: why."""
+        if self._canary is None:
+            self._on_state(None)
+        elif not self._is_leaving:
+            self._proving = asyncio.create_task(self._canary.watch(connection.publish, self._on_state))
+        self._is_up.set()
+        try:
+            return await asyncio.shield(connection.lost)  # cancelled itself, it would leave no goodbye to say
+        finally:
+            self._is_up.clear()
+            self._stop_proving()
+
+    def _stop_proving(self) -> None:
+        if self._proving is not None:
+            self._proving.cancel()
+
+    def _explained(self, reason: str, seconds: float) -> str:
+        if self._has_left:
+            return "drained: this instance has left the broker for good, and can be stopped"
+        self._short_lived = self._short_lived + 1 if seconds < SHORT_SECONDS else 0
+        if self._short_lived >= MAX_SHORT_LIVED:
+            reason += f"; perhaps another instance has the client id {self._access.client_id!r}: set MQTT_CLIENT_ID"
+        return reason
+
+    async def drain(self) -> bool:
+        """Take no new events, finish those that the broker has for this client, and leave no session behind.
+
+        Tells whether the broker had a session before this connection. `run` ends with it.
+        """
+        self._is_leaving = True
+        self._stop_proving()
+        self._on_state("draining: this instance takes no new events")
+        while True:
+            await self._is_up.wait()
+            with suppress(BrokerUnavailable):
+                return await self._leave()
+
+    async def _leave(self) -> bool:
+        connection = self._connection
+        if connection is None:
+            raise BrokerUnavailable("the connection was lost at once")
+        await connection.run_dry(self._subscriptions)
+        self._has_left = True
+        await connection.leave()
+        if self._protocol is MQTTProtocolVersion.MQTTv311:
+            with suppress(BrokerUnavailable):  # what stays behind is empty
+                await self._forget_session(*connection.address)
+        return connection.had_session
+
+    async def _forget_session(self, host: str, port: int) -> None:
+        connection = Connection(self._access, self._protocol, lambda message: None, is_clean=True)
+        try:
+            await connection.open(host, port)
+        finally:
+            await connection.close()
+
+    def announce(self, problems: Mapping[str, str]) -> None:
+        """Tell on the status topic, if there is one, what keeps the service from being ready: nothing, if empty."""
+        self._problems = problems
+        if self._connection is not None and self._status_topic is not None:
+            status = self._status("online", problems)
+            self._connection.publish(status).add_done_callback(_tell_refusal)
+
+    def _status(self, status: Literal["online", "offline"], problems: Mapping[str, str]) -> OutboundMessage:
+        document = Status(
+            status=status,
+            client_id=self._access.client_id,
+            ready=status == "online" and not problems,
+            problems=dict(problems),
+        )
+        payload = document.model_dump_json().encode()
+        return OutboundMessage(self._status_topic or "", payload, properties={}, is_retained=True)
 
     async def receive(self, limit: int) -> Sequence[InboundMessage]:
         """See Inbox."""
@@ -121,14 +205,16 @@ class MqttLink:
             self._protocol = MQTTProtocolVersion.MQTTv311
 
     async def _open_speaking(self, protocol: MQTTProtocolVersion, host: str, port: int) -> Connection:
-        connection = Connection(self._access, protocol, self._deliver, self._status_topic)
+        will = None if self._status_topic is None else self._status("offline", {})
+        connection = Connection(self._access, protocol, self._deliver, will)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self._discard, connection)
             await connection.open(host, port)
             self._connection = connection  # a session that goes on delivers before it is asked to: answers must get out
-            await connection.subscribe(self._subscriptions)
+            if not self._is_leaving:
+                await connection.subscribe(self._subscriptions)
             undo.pop_all()
-        connection.announce("online")
+        self.announce(self._problems)
         if protocol is not self._preferred:
             log.warning("broker speaks MQTT 3.1.1 only", broker=f"{host}:{port}")
         return connection
@@ -140,8 +226,16 @@ class MqttLink:
     def _deliver(self, message: InboundMessage) -> None:
         if self._is_closed:
             return
+        if self._canary is not None and self._canary.is_canary(message):
+            message.acknowledge()
+            return
         self._inbox.append(message)
         self._arrived.set()
 
     def _drop_undelivered(self) -> None:
         self._inbox = deque(message for message in self._inbox if message.is_live())
+
+
+def _tell_refusal(announced: Future[None]) -> None:
+    if isinstance(error := announced.exception(), PublishRefused):
+        log.error("broker refuses the status", topic=error.topic, problem=str(error))

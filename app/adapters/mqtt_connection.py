@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from asyncio import Future
+from asyncio import FIRST_COMPLETED, Future
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -30,13 +30,13 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
-from app.results import Status
 from app.tls import problem_of
 
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
+QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
 MAX_PACKET_BYTES = 268_435_455
 PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
@@ -132,17 +132,24 @@ class Connection:
         access: BrokerAccess,
         protocol: MQTTProtocolVersion,
         deliver: Callable[[InboundMessage], None],
-        status_topic: str | None,
+        will: OutboundMessage | None = None,
+        *,
+        is_clean: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._access = access
         self._protocol = protocol
         self._is_v5 = protocol is MQTTProtocolVersion.MQTTv5
         self._deliver = deliver
-        self._status_topic = status_topic
+        self._will = will
+        self._is_clean = is_clean
+        self.had_session = False
+        self.address = "", 0
+        self.arrivals = 0
         self.lost: Future[str] = self._loop.create_future()
         self._accepted: Future[None] = self._loop.create_future()
         self._subscribed: Future[list[ReasonCode]] = self._loop.create_future()
+        self._unsubscribed: Future[None] = self._loop.create_future()
         self._sent: dict[int, tuple[Future[None], str]] = {}
         self._window = UNLIMITED
         self._max_packet_bytes = MAX_PACKET_BYTES
@@ -156,7 +163,7 @@ class Connection:
             CallbackAPIVersion.VERSION2,
             client_id=self._access.client_id,
             protocol=self._protocol,
-            clean_session=None if self._is_v5 else False,
+            clean_session=None if self._is_v5 else self._is_clean,
             manual_ack=True,
             reconnect_on_failure=False,
         )
@@ -166,12 +173,13 @@ class Connection:
             client.username_pw_set(self._access.username, self._access.password)
         if self._access.tls is not None:
             client.tls_set_context(self._access.tls)
-        if self._status_topic is not None:
-            client.will_set(self._status_topic, self._status("offline"), qos=1, retain=True)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=self._will.is_retained)
         client.on_socket_open = _send_at_once
         client.on_connect = self._forward(self._on_connect)
         client.on_disconnect = self._forward(self._on_disconnect)
         client.on_subscribe = self._forward(self._on_subscribe)
+        client.on_unsubscribe = self._forward(self._on_unsubscribe)
         client.on_publish = self._forward(self._on_publish)
         client.on_message = self._forward(self._on_message)
         return client
@@ -185,6 +193,7 @@ class Connection:
 
     async def open(self, host: str, port: int) -> None:
         """Connect and wait until the broker has accepted. Raises BrokerUnavailable."""
+        self.address = host, port
         try:
             await asyncio.to_thread(self._connect, host, port)
         except (OSError, ValueError) as error:
@@ -215,15 +224,27 @@ class Connection:
         if refused:
             raise BrokerUnavailable(f"the broker refuses the subscription to {', '.join(refused)}")
 
-    def announce(self, status: Literal["online", "offline"]) -> None:
-        """Leave word on the status topic, if there is one."""
-        if self._status_topic is not None and self._accepted.done():
-            message = OutboundMessage(self._status_topic, self._status(status), properties={}, is_retained=True)
-            self.publish(message).add_done_callback(_tell_refusal)
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Get no new events. Raises BrokerUnavailable."""
+        self._unsubscribed = self._loop.create_future()
+        self._client.unsubscribe(list(topics))
+        await self._answer(self._unsubscribed, "end the subscription")
+
+    async def run_dry(self, topics: Sequence[str]) -> None:
+        """Unsubscribe, and wait until all that the broker has for this client is done. Raises BrokerUnavailable.
+
+        With all acknowledged, what the broker still has to send comes before its answer to the next request.
+        """
+        is_dry = False
+        while not is_dry:
+            was_idle, arrivals = not self._receipts, self.arrivals
+            await self.unsubscribe(topics)
+            await asyncio.sleep(QUIET_SECONDS)
+            is_dry = was_idle and arrivals == self.arrivals
 
     async def _answer(self, future: Future[Any], what: str) -> Any:
         """The broker's answer; raises BrokerUnavailable when the connection is lost first, or time runs out."""
-        await asyncio.wait((future, self.lost), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((future, self.lost), timeout=CONNECT_SECONDS, return_when=FIRST_COMPLETED)
         if future.done():
             return future.result()
         if self._client.tls_error is not None:
@@ -239,17 +260,33 @@ class Connection:
             return "; perhaps this port wants TLS: set MQTT_BROKER_CERT_FILE"
         return "; perhaps the broker does not accept the client certificate, or the lack of one"
 
+    async def leave(self) -> None:
+        """Say goodbye for good: the session ends too (in MQTT 3.1.1 only with a clean connection)."""
+        self._say_goodbye(for_good=True)
+        await asyncio.wait((self.lost,), timeout=CLOSE_SECONDS)
+
     async def close(self) -> None:
         """Say goodbye, if there is someone to say it to, and end paho's thread."""
         if not self.lost.done():
-            self.announce("offline")
-            self._client.disconnect()
+            self._say_goodbye()
         with suppress(TimeoutError):  # not wait_for: in Python 3.11 it swallows a cancellation that comes at its end
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
             self._client.release()
         if not self.lost.done():
             self._give_up("closed")
+
+    def _say_goodbye(self, *, for_good: bool = False) -> None:
+        """The last will is published in any case."""
+        if not self._is_v5:
+            if self._will is not None:
+                self.publish(self._will).add_done_callback(Future.exception)
+            self._client.disconnect()
+            return
+        properties = Properties(PacketTypes.DISCONNECT)
+        if for_good:
+            properties.SessionExpiryInterval = 0
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"), properties)
 
     def publish(self, message: OutboundMessage) -> Future[None]:
         """Send, or queue while the broker's receive maximum is in flight."""
@@ -289,16 +326,14 @@ class Connection:
         properties.UserProperty = list(message.properties.items())
         return properties
 
-    def _status(self, status: Literal["online", "offline"]) -> bytes:
-        return Status(status=status, client_id=self._access.client_id).model_dump_json().encode()
-
-    def _on_connect(self, flags: object, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(self, flags: paho.ConnectFlags, reason: ReasonCode, properties: Properties | None) -> None:
         if self._accepted.done():
             return
         if reason.is_failure:
             error = ProtocolRefused if reason == "Unsupported protocol version" else BrokerUnavailable
             self._accepted.set_exception(error(f"the broker refuses the connection: {reason}"))
             return
+        self.had_session = bool(flags.session_present)
         self._window = getattr(properties, "ReceiveMaximum", UNLIMITED)
         self._max_packet_bytes = getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES)
         self._accepted.set_result(None)
@@ -306,6 +341,10 @@ class Connection:
     def _on_subscribe(self, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
         if not self._subscribed.done():
             self._subscribed.set_result(codes)
+
+    def _on_unsubscribe(self, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
+        if not self._unsubscribed.done():
+            self._unsubscribed.set_result(None)
 
     def _on_publish(self, packet_id: int, reason: ReasonCode, properties: Properties | None) -> None:
         future, topic = self._sent.pop(packet_id, (None, ""))
@@ -323,6 +362,7 @@ class Connection:
             return
         receipt = _Receipt(message.mid, is_done=message.qos == 0)
         self._receipts.append(receipt)
+        self.arrivals += 1
         user_properties = dict(getattr(message.properties, "UserProperty", ()))
         self._deliver(
             InboundMessage(
@@ -360,11 +400,6 @@ class Connection:
                 future.set_exception(BrokerUnavailable("connection lost before the broker acknowledged"))
         self._waiting.clear()
         self._sent.clear()
-
-
-def _tell_refusal(announced: Future[None]) -> None:
-    if isinstance(error := announced.exception(), PublishRefused):
-        log.error("broker refuses the status", topic=error.topic, problem=str(error))
 
 
 def _send_at_once(client: paho.Client, userdata: object, sock: Any) -> None:

@@ -18,7 +18,7 @@ class EntryEvent:
     @property
     def event_id(self) -> UUID:
         """The same for every copy of the event."""
-        return _digest("entry", self.customer_id, self.ts)
+        return digest("entry", self.customer_id, self.ts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,12 @@ class FocusEvent:
         The sender's own name for the event counts together with its customer: senders number their events from 1.
         """
         if self.event_id is not None:
-            return _digest("event", self.customer_id, self.event_id)
+            return digest("event", self.customer_id, self.event_id)
         if self.correlation_data is not None:
-            return _digest("correlation", self.customer_id, self.correlation_data.hex())
-        return _digest("focus", self.customer_id, self.ts, self.department.casefold(), self.x, self.y)
+            return digest("correlation", self.customer_id, self.correlation_data.hex())
+        return digest("focus", self.customer_id, self.ts, self.department.casefold(), self.x, self.y)
 
 
-def _digest(*parts: object) -> UUID:
+def digest(*parts: object) -> UUID:
+    """An id made of these parts."""
     return UUID(bytes=blake2b(SEPARATOR.join(map(str, parts)).encode(), digest_size=16).digest())

@@ -42,6 +42,7 @@ WHERE rolname = 'recommendation'
 ALTER ROLE postgres PASSWORD NULL
 CREATE DATABASE recommendation OWNER recommendation
 """
+TERSE = ("-c", "log_error_verbosity=terse")  # the details of errors quote rows, and those name customers
 NOT_DURABLE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
@@ -113,7 +114,15 @@ class EmbeddedPostgres:
         self._log_in(software)
 
     def _spawn(self, software: Software, cluster: Path) -> "subprocess.Popen[bytes]":
-        options = ("-c", f"port={self._port}", "-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories=")
+        options = (
+            "-c",
+            f"port={self._port}",
+            "-c",
+            f"listen_addresses={HOST}",
+            "-c",
+            "unix_socket_directories=",
+            *TERSE,
+        )
         with (software.home / "postgres.log").open("wb") as log:
             return software.spawn(
                 "postgres", "-D", str(cluster), *options, *(() if self._durable else NOT_DURABLE), log=log

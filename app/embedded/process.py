@@ -46,8 +46,10 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id; 0 before the start."""
-        return self._process.pid if self._process else 0
+        """The process id. Raises EmbeddedFailed when there is no process."""
+        if self._process is None:
+            raise EmbeddedFailed(f"{self.name} does not run")
+        return self._process.pid
 
     @property
     def has_ended(self) -> bool:

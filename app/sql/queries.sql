@@ -60,7 +60,7 @@ ORDER BY c.coupon_id;
 -- name: store_coupon_bodies
 INSERT INTO encoded_coupon (coupon_hash, body)
 SELECT * FROM unnest($1::bytea[], $2::bytea[])
-ON CONFLICT (coupon_hash) DO NOTHING;
+ON CONFLICT (coupon_hash) DO UPDATE SET last_used = now() WHERE encoded_coupon.last_used < now() - interval '1 day';
 
 -- name: read_coupon_bodies
 SELECT coupon_hash, body FROM encoded_coupon WHERE coupon_hash = ANY ($1::bytea[]);
@@ -101,8 +101,46 @@ WHERE is_to_be_published AND published_at IS NULL AND decided_at >= $1 AND decid
 ORDER BY decided_at
 LIMIT $3;
 
+-- name: record_dead_letters
+-- The body that an earlier copy left stays; RETURNING shows only rows that are written to, so those are touched.
+INSERT INTO dead_letter (dead_letter_id, kind, reason, customer_id, correlation_data, body, received_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::timestamptz[])
+ON CONFLICT (dead_letter_id) DO UPDATE SET dead_letter_id = excluded.dead_letter_id
+RETURNING *;
+
+-- name: mark_dead_letters_published
+UPDATE dead_letter SET published_at = $2 WHERE dead_letter_id = ANY ($1::uuid[]) AND published_at IS NULL;
+
+-- name: unpublished_dead_letters
+SELECT * FROM dead_letter
+WHERE published_at IS NULL AND received_at >= $1 AND received_at < $2
+ORDER BY received_at
+LIMIT $3;
+
 -- name: try_sweeping
-SELECT pg_try_advisory_lock(hashtext('recommendation-service sweep'));
+SELECT pg_try_advisory_lock(hashtext('recommendation-service sweep of ' || $1::text));
 
 -- name: stop_sweeping
-SELECT pg_advisory_unlock(hashtext('recommendation-service sweep'));
+SELECT pg_advisory_unlock(hashtext('recommendation-service sweep of ' || $1::text));
+
+-- name: drop_decision_partitions
+SELECT drop_decision_partitions($1::date);
+
+-- name: delete_other_decisions
+DELETE FROM decision_other_days
+WHERE ctid = ANY (ARRAY (SELECT ctid FROM decision_other_days WHERE decided_at < $1::timestamptz LIMIT $2));
+
+-- name: delete_named_events
+DELETE FROM named_event
+WHERE decision_id = ANY (ARRAY (SELECT decision_id FROM named_event WHERE claimed_on < $1::timestamptz LIMIT $2));
+
+-- name: delete_dead_letters
+DELETE FROM dead_letter
+WHERE dead_letter_id = ANY (ARRAY (SELECT dead_letter_id FROM dead_letter WHERE received_at < $1::timestamptz LIMIT $2));
+
+-- name: delete_coupon_bodies
+-- Two days longer than the decisions that name them: the time of use is noted once a day.
+DELETE FROM encoded_coupon
+WHERE coupon_hash = ANY (
+    ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '2 days' LIMIT $2)
+);

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from app import __version__
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
-from app.results import DeadLetter, PredictionResult, Status
+from app.results import DeadLetterMessage, PredictionResult, Status
 
 SCHEMAS: Mapping[str, Any] = {
     "customer_entry": CustomerEntry | EntryEnvelope,
@@ -39,7 +39,7 @@ def asyncapi_document(names: ChannelNames) -> dict[str, Any]:
         ("entry", names.entry, "receive", "A customer comes in.", SCHEMAS["customer_entry"]),
         ("focus", names.focus, "receive", "A customer lingers in a department.", SCHEMAS["customer_focus"]),
         ("prediction", names.prediction, "send", "One coupon for a focus event.", PredictionResult),
-        ("deadLetter", names.dead_letter, "send", "An event that was refused, and why.", DeadLetter),
+        ("deadLetter", names.dead_letter, "send", "An event that was refused, and why.", DeadLetterMessage),
         ("status", names.status, "send", "Online or offline; retained.", Status),
     ]
     payloads, definitions = TypeAdapter.json_schemas(

@@ -14,20 +14,24 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from app.domain.dead_letter import DeadLetter, dead_letter_id
 from app.domain.department import DepartmentNames
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import EventRefused, FieldProblem
-from app.events import parse_entry, parse_focus
+from app.events import customer_named, parse_entry, parse_focus
 from app.handlers import Decided, Gathered, Services, decide_batch, gather, gather_from_central, handle_entries
 from app.ports import InboundMessage, Inbox
+from app.results import encode_dead_letter
 from app.transport.metrics import Metrics
 from app.transport.outbox import Outbox, retried
 
 log = structlog.get_logger(__name__)
 
-Event = TypeVar("Event")
+Event = TypeVar("Event", bound=EntryEvent | FocusEvent)
 
 BATCH_LIMIT = 256
+
+Refused = tuple[InboundMessage, Sequence[FieldProblem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,16 @@ class Intake(Generic[Event]):
     """Reads messages of one kind; what is refused becomes a dead letter."""
 
     def __init__(
-        self, kind: str, inbox: Inbox, parse: Callable[[InboundMessage], Event], outbox: Outbox, metrics: Metrics
+        self,
+        kind: str,
+        services: Services,
+        inbox: Inbox,
+        parse: Callable[[InboundMessage], Event],
+        outbox: Outbox,
+        metrics: Metrics,
     ) -> None:
         self._kind = kind
+        self._services = services
         self._inbox = inbox
         self._parse = parse
         self._outbox = outbox
@@ -54,21 +65,45 @@ class Intake(Generic[Event]):
     async def run(self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]]) -> None:
         """Give each batch to `work`, until the inbox is closed."""
         while messages := await self._inbox.receive(BATCH_LIMIT):
-            pending = self._read(messages)
+            pending, refused = self._read(messages)
+            await self._refuse(refused)
             if pending:
                 await self.guard(work, pending)
 
-    def _read(self, messages: Sequence[InboundMessage]) -> list[Pending[Event]]:
+    def _read(self, messages: Sequence[InboundMessage]) -> tuple[list[Pending[Event]], list[Refused]]:
         received = perf_counter()
         self._metrics.events.labels(self._kind).inc(len(messages))
-        pending = []
+        pending: list[Pending[Event]] = []
+        refused: list[Refused] = []
         for message in messages:
             try:
                 pending.append(Pending(message, self._parse(message), received))
             except EventRefused as refusal:
-                log.info("event refused", kind=self._kind, reason=refusal.code)
-                self._outbox.publish_dead_letter(message, refusal.problems)
-        return pending
+                refused.append((message, refusal.problems))
+        return pending, refused
+
+    async def _refuse(self, refused: Sequence[Refused]) -> None:
+        """Keep dead letters in the log, and publish them."""
+        live = [(message, problems) for message, problems in refused if message.is_live()]
+        if not live:
+            return
+        letters = [self._dead_letter(message, problems) for message, problems in live]
+        logged = await retried(partial(self._services.dead_letters.record, letters), self._metrics)
+        for (message, _), letter in zip(live, logged, strict=True):
+            self._metrics.dead_letters.labels(letter.reason).inc()
+            log.info("event refused", kind=self._kind, reason=letter.reason, customer_id=letter.customer_id)
+            self._outbox.publish_dead_letter(letter, message.acknowledge, message.is_live)
+
+    def _dead_letter(self, message: InboundMessage, problems: Sequence[FieldProblem]) -> DeadLetter:
+        return DeadLetter(
+            dead_letter_id(message.topic, message.payload, message.event_id, message.correlation_data),
+            self._kind,
+            problems[0].code,
+            customer_named(message.payload),
+            message.correlation_data,
+            encode_dead_letter(message.topic, message.payload, problems),
+            self._services.clock(),
+        )
 
     async def guard(
         self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]], pending: Sequence[Pending[Event]]
@@ -76,17 +111,19 @@ class Intake(Generic[Event]):
         """Do the work for all at once; if that fails, for each alone, and refuse the event that is to blame."""
         try:
             await work(pending)
+            return
         except Exception as error:
-            if len(pending) > 1:
-                log.warning(
-                    "batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__
-                )
-                for one in pending:
-                    await self.guard(work, [one])
+            if len(pending) == 1:
+                await self._refuse_faulty(pending[0])
                 return
-            log.exception("event failed", kind=self._kind)
-            problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
-            self._outbox.publish_dead_letter(pending[0].message, [problem])
+            log.warning("batch failed, trying its events one by one", events=len(pending), problem=type(error).__name__)
+        for one in pending:  # outside of the handler: the traceback of one event is not to tell of another
+            await self.guard(work, [one])
+
+    async def _refuse_faulty(self, pending: Pending[Event]) -> None:
+        log.exception("event failed", kind=self._kind, customer_id=pending.event.customer_id)
+        problem = FieldProblem("", "internal_error", "the service could not handle this event; see its log")
+        await self._refuse([(pending.message, [problem])])
 
 
 class EntryConsumer:
@@ -95,7 +132,7 @@ class EntryConsumer:
     def __init__(self, services: Services, inbox: Inbox, outbox: Outbox, metrics: Metrics) -> None:
         self._services = services
         self._metrics = metrics
-        self._intake = Intake("entry", inbox, self._parse, outbox, metrics)
+        self._intake = Intake("entry", services, inbox, self._parse, outbox, metrics)
 
     async def run(self) -> None:
         """Work until the inbox is closed."""
@@ -121,7 +158,7 @@ class FocusConsumer:
         self._outbox = outbox
         self._names = names
         self._metrics = metrics
-        self._intake = Intake("focus", inbox, self._parse, outbox, metrics)
+        self._intake = Intake("focus", services, inbox, self._parse, outbox, metrics)
         self._asking: set[Task[None]] = set()
 
     async def run(self) -> None:

@@ -17,7 +17,12 @@ class Health:
     def __init__(self, parts: Mapping[str, str | None], optional: Collection[str] = ()) -> None:
         self._problems = dict(parts)
         self._optional = frozenset(optional)
+        self._watchers: list[Callable[[], None]] = []
         self.crashed: list[str] = []
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call it after every change."""
+        self._watchers.append(watcher)
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -53,5 +58,8 @@ class Health:
                 log.warning("part is not ready", part=part, problem=problem)
             elif problem != before:
                 log.debug("part is still not ready", part=part, problem=problem)
+            if problem != before:
+                for watcher in self._watchers:
+                    watcher()
 
         return report

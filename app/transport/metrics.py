@@ -19,14 +19,13 @@ class Metrics:
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
         self.events = counter("events", "Events read, by kind.", ["kind"])
         self.dead_letters = counter("dead_letters", "Events refused, by reason.", ["reason"])
-        self.dead_letters_lost = counter("dead_letters_lost", "Dead letters that the broker refused for good.")
         self.entries = counter("entries", "Entry events handled, by where the context came from.", ["source"])
         self.decisions = counter(
             "decisions", "Decisions answered, by reason and whether made before.", ["reason", "repeated"]
         )
         self.publish_failures = counter("publish_failures", "Messages that the broker refused.", ["topic"])
         self.retries = counter("batch_retries", "Batches tried again, by cause.", ["cause"])
-        self.swept = counter("results_swept", "Results published by the sweeper.")
+        self.swept = counter("outcomes_swept", "Results and dead letters published by the sweeper.")
         self.batch_size = histogram("focus_batch_size", "Focus events in a batch.", buckets=EVENTS)
         self.focus_seconds = histogram(
             "focus_event_seconds", "From receipt of a focus event to the acknowledged result.", buckets=SECONDS
@@ -35,3 +34,9 @@ class Metrics:
             "batch_stage_seconds", "Time in each stage of a batch.", ["stage"], buckets=SECONDS
         )
         self.ready = Gauge("ready", "Whether a part is ready.", ["part"], namespace=NAMESPACE, registry=self.registry)
+
+    @property
+    def events_read(self) -> int:
+        """How many events of all kinds have been read."""
+        samples = [sample for metric in self.events.collect() for sample in metric.samples]
+        return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))

@@ -11,16 +11,17 @@ from typing import TypeVar
 import stamina
 import structlog
 
+from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
-from app.errors import BrokerUnavailable, DatabaseUnavailable, FieldProblem, PublishRefused
+from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
 from app.handlers import Services, encode_again, outbound
-from app.ports import InboundMessage, OutboundMessage, Publisher
-from app.results import encode_dead_letter
+from app.ports import OutboundMessage, Publisher
 from app.transport.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
+Outcome = Decision | DeadLetter
 
 ATTEMPTS = 3
 AGAIN_SECONDS = 1.0
@@ -51,31 +52,31 @@ async def retried(work: Callable[[], Awaitable[Answer]], metrics: Metrics) -> An
 
 
 def nothing() -> None:
-    """For results that nobody waits for: they are in the log."""
+    """For outcomes that nobody waits for: they are in the log."""
 
 
 def never() -> bool:
-    """For results that no connection's event waits for: the sweeper sends what could not be sent at once."""
+    """For outcomes that no connection's event waits for: the sweeper sends what could not be sent at once."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """A message on its way.
+    """An outcome on its way, as a message.
 
-    `then` runs when the broker has it, `give_up` when the broker refuses it for good; neither when the event that it
-    answers is no longer `is_live`, since that comes again.
+    `then` runs when the broker has it, or has refused it for good; not when the event that it answers is no longer
+    `is_live`, since that comes again.
     """
 
     message: OutboundMessage
+    outcome: Outcome
     then: Callable[[], None]
-    give_up: Callable[[], None]
     is_live: Callable[[], bool]
     attempts: int = 1
 
 
 class Outbox:
-    """Publishes outcomes, and tells the log which results the broker has.
+    """Publishes outcomes that are in the log, and tells the log which of them the broker has.
 
     `report` is told None while the broker takes what it is given, else what it refuses.
     """
@@ -96,7 +97,7 @@ class Outbox:
         self._report = report
         self._again_seconds = again_seconds
         self._refused_topics: set[str] = set()
-        self._published: list[Decision] = []
+        self._published: list[Outcome] = []
         self._has_published = asyncio.Event()
         self._on_the_way = 0
         self._is_empty = asyncio.Event()
@@ -112,41 +113,28 @@ class Outbox:
 
         Without a result to send, `then` runs at once.
         """
-        if not decision.is_to_be_published:
-            then()
-            return
-
-        def published() -> None:
-            self._published.append(decision)
-            self._has_published.set()
+        if decision.is_to_be_published:
+            self._send(_Sending(self._result(decision, result), decision, then, is_live))
+        else:
             then()
 
-        self._send(_Sending(self._result(decision, result), published, then, is_live))
-
-    def publish_dead_letter(self, message: InboundMessage, problems: Sequence[FieldProblem]) -> None:
-        """Send the dead letter of a refused message, and acknowledge the message when the broker has it.
-
-        A broker that refuses the dead letter again and again must not stop all events: then the log tells of it.
-        """
-        code = problems[0].code
-        self._metrics.dead_letters.labels(code).inc()
-
-        def lost() -> None:
-            self._metrics.dead_letters_lost.inc()
-            log.error("dead letter lost", reason=code, topic=self._topics.dead_letter)
-            message.acknowledge()
-
-        letter = OutboundMessage(
-            topic=self._topics.dead_letter,
-            payload=encode_dead_letter(message.topic, message.payload, problems),
-            properties={"reason": code},
-            correlation_data=message.correlation_data,
-            expiry=self._topics.expiry,
-        )
-        self._send(_Sending(letter, message.acknowledge, lost, message.is_live))
+    def publish_dead_letter(
+        self, letter: DeadLetter, then: Callable[[], None] = nothing, is_live: Callable[[], bool] = never
+    ) -> None:
+        """Send a dead letter; `then` runs as for results."""
+        self._send(_Sending(self._dead_letter(letter), letter, then, is_live))
 
     def _result(self, decision: Decision, result: bytes) -> OutboundMessage:
         return outbound(decision, result, self._topics.prediction, self._topics.expiry)
+
+    def _dead_letter(self, letter: DeadLetter) -> OutboundMessage:
+        return OutboundMessage(
+            topic=self._topics.dead_letter,
+            payload=letter.body,
+            properties={"reason": letter.reason},
+            correlation_data=letter.correlation_data,
+            expiry=self._topics.expiry,
+        )
 
     def _send(self, sending: _Sending) -> None:
         self._on_the_way += 1
@@ -159,6 +147,8 @@ class Outbox:
         error = future.exception()
         if error is None:
             self._accepted(sending.message.topic)
+            self._published.append(sending.outcome)
+            self._has_published.set()
             sending.then()
             return
         if not isinstance(error, BrokerUnavailable):
@@ -167,8 +157,9 @@ class Outbox:
             self._try_again(sending)
 
     def _try_again(self, sending: _Sending) -> None:
+        """The broker may be mended; but acknowledgements are ordered, so one that waits for ever would stop all."""
         if sending.attempts >= ATTEMPTS:
-            sending.give_up()
+            sending.then()
             return
         again = replace(sending, attempts=sending.attempts + 1)
         asyncio.get_running_loop().call_later(self._again_seconds, self._send_if_live, again)
@@ -191,7 +182,7 @@ class Outbox:
         self._report(str(error))
 
     async def run(self) -> None:
-        """Mark published results in the log, a batch at a time, until cancelled."""
+        """Mark published outcomes in the log, a batch at a time, until cancelled."""
         while True:
             await self._has_published.wait()
             self._has_published.clear()
@@ -206,16 +197,22 @@ class Outbox:
 
     async def _mark(self) -> None:
         batch, self._published = self._published, []
-        if not batch:
-            return
         try:
-            await self._services.log.mark_published(batch)
+            await self._mark_published(batch)
         except DatabaseUnavailable:
             self._published = batch + self._published
             raise
 
+    async def _mark_published(self, outcomes: Sequence[Outcome]) -> None:
+        decisions = [one for one in outcomes if isinstance(one, Decision)]
+        letters = [one for one in outcomes if isinstance(one, DeadLetter)]
+        if decisions:
+            await self._services.log.mark_published(decisions)
+        if letters:
+            await self._services.dead_letters.mark_published(letters)
+
     async def sweep(self, every_seconds: float = SWEEP_SECONDS) -> None:
-        """Publish results that the broker never acknowledged and whose events did not come again, until cancelled."""
+        """Publish outcomes that the broker never acknowledged and whose events did not come again, until cancelled."""
         while True:
             await asyncio.sleep(every_seconds)
             try:
@@ -226,29 +223,31 @@ class Outbox:
     async def sweep_once(self) -> None:
         """One sweep: what the broker does not take waits for the next. Raises DatabaseUnavailable.
 
-        Results older than their expiry stay where they are: the broker would have dropped them by now.
+        Outcomes older than their expiry stay where they are: the broker would have dropped them by now.
         """
         now = self._services.clock()
         oldest = datetime.min.replace(tzinfo=UTC) if self._topics.expiry is None else now - self._topics.expiry
-        async with self._services.log.unpublished(oldest, now - SWEEP_AGE, SWEEP_LIMIT) as decisions:
-            published = await self._publish_again(decisions)
-            await self._services.log.mark_published(published)
-        if published:
-            log.warning("published results that the broker never had", results=len(published))
+        window = oldest, now - SWEEP_AGE, SWEEP_LIMIT
+        async with self._services.log.unpublished(*window) as decisions:
+            results = await encode_again(self._services, decisions)
+            if len(results) < len(decisions):
+                log.error("results lost: the log has not their coupons", results=len(decisions) - len(results))
+            await self._publish_again([(decision, self._result(decision, result)) for decision, result in results])
+        async with self._services.dead_letters.unpublished(*window) as letters:
+            await self._publish_again([(letter, self._dead_letter(letter)) for letter in letters])
 
-    async def _publish_again(self, decisions: Sequence[Decision]) -> list[Decision]:
-        published: list[Decision] = []
-        results = await encode_again(self._services, decisions)
-        if len(results) < len(decisions):
-            log.error("results lost: the log has not their coupons", results=len(decisions) - len(results))
-        for decision, result in results:
+    async def _publish_again(self, messages: Sequence[tuple[Outcome, OutboundMessage]]) -> None:
+        published: list[Outcome] = []
+        for outcome, message in messages:
             try:
-                await self._publisher.publish(self._result(decision, result))
+                await self._publisher.publish(message)
             except BrokerUnavailable:
                 break
             except PublishRefused as error:
                 self._refused(error.topic, error)
                 continue
-            published.append(decision)
+            published.append(outcome)
             self._metrics.swept.inc()
-        return published
+        await self._mark_published(published)
+        if published:
+            log.warning("published outcomes that the broker never had", outcomes=len(published))

@@ -48,6 +48,12 @@ def problem(
     return Response(orjson.dumps(body), status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
+def customer_of(scope: Mapping[str, Any]) -> str | None:
+    """The customer whom a request is about: as its route noted it in `request.state.customer_id`, or from the path."""
+    places: tuple[Mapping[str, str], ...] = (scope.get("state", {}), scope.get("path_params", {}))
+    return next((place["customer_id"] for place in places if "customer_id" in place), None)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application with a problem."""
     app.add_exception_handler(EventRefused, _event_refused)
@@ -80,7 +86,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("request put off", problem=str(error))
+    log.warning("request put off", problem=str(error), customer_id=customer_of(request.scope))
     detail = f"Try again: {_away(error)} is away or not ready yet; /readyz says more."
     return problem(503, detail, headers={"retry-after": RETRY_AFTER_SECONDS})
 
@@ -90,4 +96,6 @@ def _away(error: Exception) -> str:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
+    # The server logs the error after this, in the same task: that line, too, is to have a hash for the customer's id.
+    structlog.contextvars.bind_contextvars(customer_id=customer_of(request.scope))
     return problem(500, "The service has a fault; its log says more.")

@@ -14,7 +14,7 @@ from app.errors import DatabaseUnavailable, MigrationRefused
 from tests.postgres import PostgresServer, free_port
 
 TODAY = date(2026, 3, 1)
-ALL = ["0001_cache", "0002_decision_log", "0003_api_key", "0004_dead_letter"]
+ALL = ["0001_cache", "0002_decision_log", "0003_api_key", "0004_dead_letters_and_retention"]
 DECISION = """
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,
                       is_to_be_published, decided_at, decided_on, context, context_source, catalogue_version, scorer,

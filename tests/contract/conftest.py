@@ -3,13 +3,17 @@
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 import structlog
 
+from app.embedded.broker import EmbeddedBroker
+from app.embedded.ports import free_port
 from app.main import create_app
 from app.settings import Settings
 from tests.postgres import PostgresServer
@@ -23,6 +27,8 @@ TABLES = (
     "customer_info_text",
     "decision",
     "encoded_coupon",
+    "named_event",
+    "dead_letter",
 )
 IN_MEMORY: dict[str, Any] = {
     "TESTING_NO_MQTT": True,
@@ -74,3 +80,26 @@ def logging_kept() -> Iterator[None]:
         root.handlers[:] = handlers
         root.setLevel(level)
         structlog.configure(**configuration)
+
+
+@pytest.fixture(scope="module")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("mosquitto"), free_port())
+    assert broker.kind == "mosquitto"
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_mosquitto(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """A broker to be stopped by the test."""
+    broker = EmbeddedBroker(tmp_path, free_port())
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"shop/{uuid4()}"

@@ -27,7 +27,6 @@ PATIENCE_SECONDS = 10.0
 SIMPLE = replace(COUPON, products=())
 WOMEN = replace(COUPON, coupon_id="23", department="Women", products=(PRODUCT, replace(PRODUCT, product_id="34")))
 
-PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'decision'::regclass"
 EMPTY = "there is no coupon: run `python -m app load DIR`"
 
 
@@ -299,36 +298,6 @@ async def test_in_postgres_a_lost_connection_is_made_again(postgres_shop: Postgr
 
     await postgres_shop.put(WOMEN)
     assert postgres_shop.reports.said["database"] is None
-
-
-async def test_in_postgres_the_log_gets_partitions_for_the_week_to_come(
-    database_url: str, connection: asyncpg.Connection
-) -> None:
-    await drop_partitions(connection)
-
-    async with watching(database_url) as (holder, reports):
-        await reports.until(lambda: "catalogue" in reports.said)
-        await PostgresShop(holder, reports, connection).put(COUPON)
-
-    assert len(await connection.fetch(PARTITIONS)) == len(["other days", "yesterday", "today", *range(7)])
-
-
-async def test_in_postgres_partitions_are_put_off_while_somebody_reads_the_log(
-    database_url: str, connection: asyncpg.Connection
-) -> None:
-    await drop_partitions(connection)
-    async with watching(database_url) as (holder, reports), connection.transaction():
-        await connection.execute("LOCK TABLE decision IN ACCESS SHARE MODE")
-        with capture_logs() as logged:
-            await reports.until(lambda: "partitions of the decision log put off" in [one["event"] for one in logged])
-
-        assert (reports.said["database"], len(holder.current)) == (None, 0)
-
-
-async def drop_partitions(connection: asyncpg.Connection) -> None:
-    for row in await connection.fetch(PARTITIONS):
-        if row[0] != "decision_other_days":
-            await connection.execute(f"DROP TABLE {row[0]}")
 
 
 async def test_an_unmigrated_database_is_reported(empty_database_url: str) -> None:

@@ -1,6 +1,7 @@
 """The whole product on free ports: mosquitto, PostgreSQL, the stand-in central and the service, each a real process."""
 
 import asyncio
+import json
 import os
 import sys
 import threading
@@ -30,6 +31,7 @@ PATIENCE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.05
 ENTRY, FOCUS, PREDICTION = "customer/enter", "customer/focus", "customer/prediction"
 REJECTED = f"{FOCUS}/rejected"
+STATUS = f"{PREDICTION}/status"
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -45,6 +47,7 @@ class Device:
 
     def __init__(self, port: int) -> None:
         self.heard: list[paho.MQTTMessage] = []
+        self.statuses: list[dict[str, Any]] = []
         self._news = threading.Condition()
         self._is_subscribed = threading.Event()
         self._client = PlainClient(
@@ -55,7 +58,7 @@ class Device:
         self._client.on_subscribe = lambda *_: self._is_subscribed.set()
         self._client.connect(LOOPBACK, port, properties=_lasting_session(), clean_start=False)
         self._client.loop_start()
-        self._client.subscribe([(PREDICTION, 1), (REJECTED, 1)])
+        self._client.subscribe([(PREDICTION, 1), (REJECTED, 1), (STATUS, 1)])
         assert self._is_subscribed.wait(PATIENCE_SECONDS)
 
     def publish(self, topic: str, payload: bytes, properties: Properties | None = None) -> paho.MQTTMessageInfo:
@@ -83,7 +86,10 @@ class Device:
 
     def _hear(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         with self._news:
-            self.heard.append(message)
+            if message.topic == STATUS:
+                self.statuses.append(json.loads(message.payload))
+            else:
+                self.heard.append(message)
             self._news.notify_all()
 
 

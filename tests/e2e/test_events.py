@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from app.adapters.memory import MemoryCache, MemoryDecisionLog
+from app.adapters.memory import MemoryCache, MemoryDeadLetterLog, MemoryDecisionLog
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.decisions import PostgresDecisionLog
@@ -245,6 +245,7 @@ def services_with(catalogue: PostgresCatalogue) -> Services:
         catalogue=catalogue,
         scorer=load_model(BUILT_IN_MODEL),
         log=MemoryDecisionLog(),
+        dead_letters=MemoryDeadLetterLog(),
         encoder=ResultEncoder(),
         terms=DecisionTerms(
             threshold=0.5,

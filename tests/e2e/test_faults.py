@@ -122,12 +122,15 @@ def test_events_wait_while_the_database_is_away(shaken: Stack, device: Device) -
     shaken.postgres.stop("immediate")
     send(device, ids[20:])
     eventually(lambda: "database" in shaken.readiness().get("problems", {}), "the database was missed")
+    eventually(lambda: "database" in device.statuses[-1]["problems"], "the status topic told of it")
     shaken.postgres.start()
 
     results = results_of(device, ids)
 
     assert Counter(map(len, results.values())) == {1: EVENTS}
     shaken.wait_until_ready()
+    eventually(lambda: device.statuses[-1]["ready"], "the status topic told that all is well")
+    assert {one["client_id"] for one in device.statuses} == {"service-under-test"}
 
 
 def test_a_service_asked_to_stop_ends_with_code_0_and_leaves_nothing_undone(shaken: Stack, device: Device) -> None:

@@ -14,20 +14,22 @@ from app.adapters.mqtt_connection import BrokerAccess
 from app.errors import PublishRefused
 from app.ports import OutboundMessage
 from app.settings import Settings
-from tests.contract.test_broker import done, linked, received
+from tests.contract.broker import done, linked, received
 from tests.security.shop import ROLES, ShopBroker, ShopClient, client_of, context_with, password_of
 
 NOT_AUTHORIZED = 0x87
 # r: subscribes and hears; w: publishes; -: neither.
 TABLE = """
-                            service  sensors  tills  monitoring
-customer/enter              rw       w        -      -
-customer/focus              rw       w        -      -
-customer/prediction         w        -        r      -
-customer/prediction/status  w        -        r      r
-customer/focus/rejected     w        -        -      r
-customer/elsewhere          -        -        -      -
-office                      -        -        -      -
+                               service  sensors  tills  monitoring
+customer/enter                 rw       w        -      -
+customer/focus                 rw       w        -      -
+customer/prediction            w        -        r      -
+customer/prediction/status     w        -        r      r
+customer/prediction/status/1   w        -        r      r
+customer/prediction/elsewhere  -        -        -      -
+customer/focus/rejected        w        -        -      r
+customer/elsewhere             -        -        -      -
+office                         -        -        -      -
 """
 HEADER, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = [(role, topic, rights[column]) for topic, *rights in ROWS for column, role in enumerate(HEADER)]

@@ -14,7 +14,7 @@ import yaml
 from app.adapters.mqtt_connection import BrokerAccess
 from app.ports import OutboundMessage
 from app.tls import client_context
-from tests.contract.test_broker import done, linked, received
+from tests.contract.broker import done, linked, received
 from tests.security.shop import ACCESS_RULES, LISTENERS, ROLES, ShopBroker
 
 PROJECT = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ from app.main import settings_or_exit
 from app.settings import EXIT_CODE, Settings
 from app.tls import problem_of
 from tests.builders import stop
-from tests.contract.test_broker import States, linked, received
+from tests.contract.broker import States, linked, received
 from tests.security.shop import ShopBroker, client_of, context_with, password_of, write_pem
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from app.adapters.memory import MemoryCache, MemoryCatalogue, MemoryDecisionLog
+from app.adapters.memory import MemoryCache, MemoryCatalogue, MemoryDeadLetterLog, MemoryDecisionLog
 from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon
 from app.domain.customer import ContextSource, CustomerContext, Gender
@@ -204,6 +204,7 @@ class Shop:
     scorer: ScoresByCoupon = field(default_factory=ScoresByCoupon)
     central: AskedCentral = field(default_factory=AskedCentral)
     log: CountingLog = field(default_factory=CountingLog)
+    dead_letters: MemoryDeadLetterLog = field(default_factory=MemoryDeadLetterLog)
     terms: DecisionTerms = TERMS
 
     def __post_init__(self) -> None:
@@ -223,6 +224,7 @@ class Shop:
             catalogue=self.catalogue,
             scorer=self.scorer,
             log=self.log,
+            dead_letters=self.dead_letters,
             encoder=ResultEncoder(),
             terms=self.terms,
             clock=self.clock,

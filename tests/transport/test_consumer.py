@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import orjson
 import stamina
 
-from app.adapters.memory import MemoryBroker
+from app.adapters.memory import MemoryBroker, MemoryDeadLetterLog
 from app.domain.customer import CustomerContext
+from app.domain.dead_letter import DeadLetter, dead_letter_id
 from app.domain.decision import Decision, Reason
 from app.errors import BrokerUnavailable, DatabaseUnavailable
 from app.ports import Inbox, OutboundMessage, Publisher
 from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.metrics import Metrics
 from app.transport.outbox import Outbox, Topics
+from tests.builders import NOW
 from tests.transport.builders import (
     NAMES,
     TERMS,
@@ -66,6 +69,25 @@ class BrokenLog(CountingLog):
         return await super().record(decisions, coupon_bodies)
 
 
+class AwayDeadLetterLog(MemoryDeadLetterLog):
+    """DeadLetterLog that is away for the first `failures` of `record`."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self._failures = failures
+
+    async def record(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        if self._failures:
+            self._failures -= 1
+            raise DatabaseUnavailable("away")
+        return await super().record(letters)
+
+
+def dead_letter_id_of(letter: Letter) -> UUID:
+    message = letter.message
+    return dead_letter_id(message.topic, message.payload, message.event_id, message.correlation_data)
+
+
 def body(customer_id: str = "7", department: str = "Men", ts: int = 1) -> bytes:
     return orjson.dumps({"id": customer_id, "ts": ts, "dep": department})
 
@@ -95,6 +117,50 @@ async def test_a_refused_event_becomes_one_dead_letter_and_is_acknowledged() -> 
     assert bench.count("events_total", kind="focus") == 2
     assert bench.count("dead_letters_total", reason="invalid_json") == 1
     assert bench.count("decisions_total", reason="offered", repeated="false") == 1
+
+
+async def test_a_refused_event_is_in_the_log_with_all_that_its_dead_letter_says() -> None:
+    shop, publisher = Shop(), HeldPublisher()
+    letter = Letter(b'{"id": 7, "ts": 1}', correlation_data=b"\x01")
+
+    await Bench(shop, publisher).read_focus(FullInbox(letter))
+
+    (kept,) = await shop.dead_letters.record([DeadLetter(dead_letter_id_of(letter), "", "", None, None, b"", NOW)])
+    assert replace(kept, body=b"") == DeadLetter(
+        dead_letter_id_of(letter), "focus", "invalid_department", "7", b"\x01", b"", NOW
+    )
+    assert publisher.payloads == [kept.body]
+    assert orjson.loads(kept.body) == {
+        "reason": "invalid_department",
+        "problems": [{"field": "dep", "code": "invalid_department", "detail": "is missing"}],
+        "topic": "shop/focus",
+        "payload": '{"id": 7, "ts": 1}',
+        "payload_encoding": "utf-8",
+        "payload_bytes": 18,
+    }
+    assert letter.acknowledgements == 0
+
+
+async def test_refused_events_wait_for_the_database() -> None:
+    shop, broker, letter = Shop(dead_letters=AwayDeadLetterLog(failures=3)), MemoryBroker(), Letter(b"not json")
+    bench = Bench(shop, broker)
+
+    with stamina.set_testing(True, attempts=10, cap=True):
+        await bench.read_focus(FullInbox(letter))
+        await bench.outbox.drain()
+
+    assert letter.acknowledgements == 1
+    assert len(broker.published) == 1
+    assert bench.count("batch_retries_total", cause="database") == 3
+
+
+async def test_a_refused_event_whose_connection_is_gone_is_left_to_come_again() -> None:
+    shop, broker, letter = Shop(), MemoryBroker(), Letter(b"not json", is_live=lambda: False)
+
+    await Bench(shop, broker).read_focus(FullInbox(letter))
+
+    assert list(broker.published) == []
+    assert letter.acknowledgements == 0
 
 
 async def test_an_event_is_acknowledged_when_its_result_is_and_not_before() -> None:

@@ -449,7 +449,7 @@ async def test_hostile_text_never_splits_a_line_of_the_log(tmp_path: Path) -> No
             for field in ("id", "dep"):
                 await client.post("/mock_focus", json={**EVENT, field: text})
         await client.get("/nothing%0A%7B%22event%22%3A%22forged%22%7D")
-        logging.getLogger("uvicorn.access").info('127.0.0.1 - "GET /%s"', 'x\n{"event": "forged"}')
+        logging.getLogger("uvicorn.error").info('127.0.0.1 - "GET /%s"', 'x\n{"event": "forged"}')
 
     lines = file.read_bytes().splitlines()
     events = [json.loads(line)["event"] for line in lines]

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-import orjson
 import pytest
 import stamina
 
 from app.adapters.memory import MemoryBroker
+from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
-from app.errors import BrokerUnavailable, DatabaseUnavailable, FieldProblem, PublishRefused
+from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
 from app.handlers import Decided, decide_batch, gather
 from app.ports import OutboundMessage, Publisher
 from app.transport.metrics import Metrics
@@ -22,7 +23,7 @@ from tests.transport.builders import CountingLog, HeldPublisher, Letter, Shop, f
 
 TOPICS = Topics("shop/prediction", "shop/focus/rejected", timedelta(hours=1))
 REFUSED = PublishRefused("shop/prediction", "Not authorized")
-PROBLEMS = [FieldProblem("dep", "invalid_department", "is missing")]
+DEAD_LETTER = DeadLetter(UUID(int=1), "focus", "invalid_department", "7", b"\x01", b'{"reason":"..."}', NOW)
 MINUTE = timedelta(seconds=60)
 
 
@@ -50,6 +51,12 @@ def outbox_of(
     topics: Topics = TOPICS,
 ) -> Outbox:
     return Outbox(shop.services, publisher, topics, metrics or Metrics(), report, again_seconds=0)
+
+
+async def unpublished_letters(shop: Shop) -> list[DeadLetter]:
+    ever = [limit.replace(tzinfo=UTC) for limit in (datetime.min, datetime.max)]
+    async with shop.dead_letters.unpublished(ever[0], ever[1], 1000) as letters:
+        return list(letters)
 
 
 async def decided(shop: Shop, *timestamps: int) -> list[Decided]:
@@ -170,42 +177,48 @@ async def test_what_was_refused_is_not_tried_again_when_its_event_comes_again() 
 
 
 async def test_a_broker_that_refuses_dead_letters_does_not_stop_the_events() -> None:
-    publisher, letter, metrics = HeldPublisher(REFUSED, REFUSED, REFUSED), Letter(b"not json"), Metrics()
-    outbox = outbox_of(Shop(), publisher, metrics)
+    shop, publisher, letter = Shop(), HeldPublisher(REFUSED, REFUSED, REFUSED), Letter(b"not json")
+    outbox = outbox_of(shop, publisher)
+    (refused,) = await shop.dead_letters.record([DEAD_LETTER])
 
-    outbox.publish_dead_letter(letter.message, PROBLEMS)
+    outbox.publish_dead_letter(refused, letter.message.acknowledge, letter.message.is_live)
     async with asyncio.timeout(5):
         await letter.is_acknowledged.wait()
+    await outbox.drain()
 
     assert letter.acknowledgements == 1
     assert len(publisher.published) == 3
-    assert count(metrics, "dead_letters_lost_total") == 1
+    assert await unpublished_letters(shop) == [DEAD_LETTER]
 
 
-async def test_a_dead_letter_says_why_and_acknowledges_the_message_when_the_broker_has_it() -> None:
-    shop, publisher, metrics = Shop(), HeldPublisher(), Metrics()
-    letter = Letter(b'{"id": "7"}', correlation_data=b"\x01")
-    outbox = outbox_of(shop, publisher, metrics)
+async def test_a_dead_letter_acknowledges_its_message_when_the_broker_has_it() -> None:
+    shop, publisher, letter = Shop(), HeldPublisher(), Letter(b"")
+    outbox = outbox_of(shop, publisher)
+    await shop.dead_letters.record([DEAD_LETTER])
 
-    outbox.publish_dead_letter(letter.message, PROBLEMS)
+    outbox.publish_dead_letter(DEAD_LETTER, letter.message.acknowledge, letter.message.is_live)
     before = letter.acknowledgements
     publisher.futures[0].set_result(None)
     await outbox.drain()
 
-    (message,) = publisher.published
-    assert replace(message, payload=b"") == OutboundMessage(
-        TOPICS.dead_letter, b"", {"reason": "invalid_department"}, b"\x01", TOPICS.expiry
-    )
-    assert orjson.loads(message.payload) == {
-        "reason": "invalid_department",
-        "problems": [{"field": "dep", "code": "invalid_department", "detail": "is missing"}],
-        "topic": "shop/focus",
-        "payload": '{"id": "7"}',
-        "payload_encoding": "utf-8",
-        "payload_bytes": 11,
-    }
+    assert publisher.published == [
+        OutboundMessage(TOPICS.dead_letter, DEAD_LETTER.body, {"reason": "invalid_department"}, b"\x01", TOPICS.expiry)
+    ]
     assert (before, letter.acknowledgements) == (0, 1)
-    assert count(metrics, "dead_letters_total", reason="invalid_department") == 1
+    assert await unpublished_letters(shop) == []
+
+
+async def test_the_sweeper_publishes_dead_letters_that_the_broker_never_had() -> None:
+    shop, broker, metrics = Shop(), MemoryBroker(), Metrics()
+    young = replace(DEAD_LETTER, dead_letter_id=UUID(int=2), received_at=NOW + MINUTE)
+    await shop.dead_letters.record([DEAD_LETTER, young])
+    shop.clock.now = NOW + MINUTE + timedelta(seconds=1)
+
+    await outbox_of(shop, broker, metrics).sweep_once()
+
+    assert [message.payload for message in broker.published] == [DEAD_LETTER.body]
+    assert await unpublished_letters(shop) == [young]
+    assert count(metrics, "outcomes_swept_total") == 1
 
 
 async def test_a_decision_that_is_not_to_be_published_is_done_at_once() -> None:
@@ -291,7 +304,7 @@ async def test_the_sweeper_publishes_the_same_bytes_a_minute_after_the_decision(
     assert [message.payload for message in broker.published] == [old.result]
     assert broker.published[0].properties["decision-id"] == str(old.decision.decision_id)
     assert [one.event.ts for one in await shop.log.waiting()] == [2]
-    assert count(metrics, "results_swept_total") == 1
+    assert count(metrics, "outcomes_swept_total") == 1
 
 
 async def test_nothing_is_swept_that_the_broker_has() -> None:
@@ -318,7 +331,7 @@ async def test_a_result_that_the_broker_refuses_does_not_hold_up_the_sweep_of_th
     assert publisher.payloads == [first.result, second.result]
     assert await shop.log.waiting() == [first.decision]
     assert count(metrics, "publish_failures_total", topic="shop/prediction") == 1
-    assert count(metrics, "results_swept_total") == 1
+    assert count(metrics, "outcomes_swept_total") == 1
 
 
 async def test_a_result_older_than_its_expiry_is_not_swept() -> None:

@@ -27,8 +27,8 @@ class PostgresCache:
 
     async def read(self, customer_ids: Sequence[str]) -> Mapping[str, CachedContext]:
         """See ContextCache."""
-        numbers = [int(key) for key in customer_ids if _fits_int(key)]
-        texts = [key for key in customer_ids if not _fits_int(key)]
+        numbers = [int(key) for key in customer_ids if fits_int(key)]
+        texts = [key for key in customer_ids if not fits_int(key)]
         async with self._database.connection() as connection:
             rows = await connection.fetch(self._sql["read_contexts"], numbers, texts)
         return {
@@ -38,8 +38,8 @@ class PostgresCache:
     async def write(self, contexts: Sequence[CustomerContext], fetched_at: datetime) -> None:
         """See ContextCache."""
         in_order = sorted(contexts, key=lambda context: context.customer_id)
-        numbered = [context for context in in_order if _fits_int(context.customer_id)]
-        texts = [context for context in in_order if not _fits_int(context.customer_id)]
+        numbered = [context for context in in_order if fits_int(context.customer_id)]
+        texts = [context for context in in_order if not fits_int(context.customer_id)]
         async with self._database.connection() as connection:
             if numbered:
                 ids: Sequence[object] = [int(context.customer_id) for context in numbered]
@@ -49,7 +49,7 @@ class PostgresCache:
                 await connection.execute(self._sql["write_text_contexts"], ids, *_columns(texts), fetched_at)
 
 
-def _fits_int(customer_id: str) -> bool:
+def fits_int(customer_id: str) -> bool:
     """Whether the id is a number as the table would print it: '7', but not '007', which is another customer."""
     digits = customer_id.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):

@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from time import monotonic
 
 import asyncpg
 import structlog
 
-from app.adapters.postgres import migrations, partitions
+from app.adapters.postgres import migrations
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.queries import load_queries
 from app.adapters.rows import coupon_from_row, product_from_row
@@ -24,7 +22,6 @@ CHECK_SECONDS = 2.0
 CHECK_TIMEOUT_SECONDS = 2.0
 READ_SECONDS = 60.0
 AGAIN_SECONDS = 1.0
-PUT_OFF_SECONDS = 600.0
 CHANNEL = "catalogue_changed"
 
 Report = Callable[[str | None], None]
@@ -51,8 +48,6 @@ class PostgresCatalogue:
         self._on_catalogue = on_catalogue
         self._sql = load_queries("queries.sql")
         self._current: Catalogue | None = None
-        self._partitioned_on: date | None = None
-        self._partition_from = 0.0
 
     @property
     def current(self) -> Catalogue:
@@ -79,7 +74,6 @@ class PostgresCatalogue:
             if changed.is_set():
                 changed.clear()
                 await self._read(connection)
-            await self._make_partitions(connection)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_SECONDS):
                     await changed.wait()
@@ -94,21 +88,6 @@ class PostgresCatalogue:
             return True
         self._on_migrations(f"the database is at {found or 'nothing'}, not at {wanted}: run `python -m app migrate`")
         return False
-
-    async def _make_partitions(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Once a day; put off while somebody reads the log, since inserts would have to wait, too."""
-        today = datetime.now(UTC).date()
-        if today == self._partitioned_on or monotonic() < self._partition_from:
-            return
-        try:
-            await partitions.ensure_partitions(connection, today)
-        except DatabaseUnavailable as error:
-            if connection.is_closed():
-                raise
-            log.warning("partitions of the decision log put off", problem=str(error))
-            self._partition_from = monotonic() + PUT_OFF_SECONDS
-        else:
-            self._partitioned_on = today
 
     async def _read(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Read all coupons, and take them into service. Rows that are no coupons are told in the log."""

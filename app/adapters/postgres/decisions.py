@@ -11,6 +11,7 @@ import orjson
 
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.queries import load_queries
+from app.adapters.postgres.sweeping import sweeping
 from app.domain.customer import ContextSource, CustomerContext, Gender
 from app.domain.decision import Basis, Decision, NoOffer, Offer, Reason
 from app.domain.event import FocusEvent
@@ -86,13 +87,9 @@ class PostgresDecisionLog:
         self, decided_from: datetime, decided_before: datetime, limit: int
     ) -> AsyncIterator[Sequence[Decision]]:
         """See DecisionLog. While one process has it open, the others see nothing to publish."""
-        async with self._database.connection() as connection:
-            if not await connection.fetchval(self._sql["try_sweeping"]):
-                yield []
-                return
-            rows = await connection.fetch(self._sql["unpublished_decisions"], decided_from, decided_before, limit)
-            yield [_decision(row) for row in rows]
-            await connection.fetchval(self._sql["stop_sweeping"])  # a connection that fails is unlocked on its return
+        async with self._database.connection() as connection, sweeping(connection, "decisions") as is_ours:
+            wanted = decided_from, decided_before, limit if is_ours else 0
+            yield [_decision(row) for row in await connection.fetch(self._sql["unpublished_decisions"], *wanted)]
 
 
 def _take(new_ids: set[UUID], decision_id: UUID) -> bool:

@@ -35,4 +35,6 @@ def database_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except TRANSIENT as error:
-        raise DatabaseUnavailable(f"{doing}: {str(error) or type(error).__name__}") from error
+        # The details of a server's error may quote rows, and those name customers: its message alone.
+        said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
+        raise DatabaseUnavailable(f"{doing}: {said or type(error).__name__}") from error

@@ -6,6 +6,7 @@ import asyncpg
 
 from app.adapters.postgres.errors import database_errors
 
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('recommendation-service partitions'))"
 ENSURE = "SELECT ensure_decision_partition($1::date + ahead) FROM generate_series(-1, 7) AS ahead"
 TIMEOUT_SECONDS = 30.0
 
@@ -16,4 +17,6 @@ async def ensure_partitions(connection: asyncpg.Connection, today: date) -> None
     Rows of these days that came earlier move in. Safe from many replicas at once. Raises DatabaseUnavailable.
     """
     with database_errors("making partitions of the decision log"):
-        await connection.execute(ENSURE, today, timeout=TIMEOUT_SECONDS)
+        async with connection.transaction():  # replicas that start together do not wait for each other's tables
+            await connection.execute(ONE_AT_A_TIME, timeout=TIMEOUT_SECONDS)
+            await connection.execute(ENSURE, today, timeout=TIMEOUT_SECONDS)

@@ -77,6 +77,7 @@ async def mock_entry(request: Request, running: FromRunning) -> Response:
     """A customer came in: fetch the context from the central and cache it."""
     services = running.services
     event = parse_entry(await read_body(request, MAX_BODY_BYTES), services.clock())
+    request.state.customer_id = event.customer_id
     running.metrics.events.labels("entry").inc()
     (entered,) = await handle_entries(services, [event])
     running.metrics.entries.labels(entered.source).inc()
@@ -95,6 +96,7 @@ async def mock_focus(request: Request, running: FromRunning, dry_run: bool = Fal
     services = running.services
     started = perf_counter()
     event = parse_focus(await read_body(request, MAX_BODY_BYTES), services.clock(), running.names)
+    request.state.customer_id = event.customer_id
     running.metrics.events.labels("focus").inc()
     gathered, unknown = await gather(services, [event])
     if unknown:

@@ -1,5 +1,6 @@
 """What the routes work with: put there by main when the service starts."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,7 +19,10 @@ from app.transport.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The running service; `model` is the scorer in the process."""
+    """The running service; `model` is the scorer in the process.
+
+    `drain` leaves the broker for good, and tells whether it had events waiting for this instance before.
+    """
 
     services: Services
     model: Scorer
@@ -26,6 +30,7 @@ class Running:
     names: DepartmentNames
     health: Health
     metrics: Metrics
+    drain: Callable[[], Awaitable[bool]]
 
 
 async def _running(request: Request) -> Running:

@@ -86,7 +86,7 @@ async def score(http_request: Request, running: FromRunning) -> list[Prediction]
         request = PredictionRequest.model_validate_json(await read_body(http_request, MAX_REQUEST_BYTES))
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
-    customer_id = request.customer.customer_id
+    http_request.state.customer_id = customer_id = request.customer.customer_id
     coupons = tuple(_coupon(one, running) for one in request.coupons)
     screening = Screening(coupons, coupon_matrix(coupons), ())
     (scores,) = await running.model.score([CustomerContext(**request.customer.model_dump())], [screening])
