@@ -119,3 +119,24 @@ def test_a_service_with_a_wrong_password_says_so_and_serves_when_it_is_put_right
     stack.service.start()
 
     stack.wait_until_ready()
+
+
+def test_a_service_that_may_not_read_its_events_is_not_ready_and_says_why(stack: Stack, broker: ShopBroker) -> None:
+    broker.change_rules(ACCESS_RULES.read_text().replace(f"topic readwrite {FOCUS}", f"topic write {FOCUS}"))
+    stack.service.start()
+
+    def problem() -> str:
+        return str(stack.readiness().get("problems", {}).get("broker"))
+
+    eventually(lambda: f"nothing that is published on '{FOCUS}' arrives here" in problem(), "the silence was told")
+
+
+def test_a_service_that_may_not_prove_its_subscription_is_ready_and_says_so(stack: Stack, broker: ShopBroker) -> None:
+    broker.change_rules(ACCESS_RULES.read_text().replace("topic readwrite", "topic read"))
+    stack.service.start()
+    stack.wait_until_ready()
+
+    degraded = stack.readiness()["degraded"]
+
+    assert {"canary", "canary_entry_events"} <= degraded.keys()
+    assert "Not authorized" in degraded["canary"]
