@@ -35,7 +35,7 @@ from app.adapters.memory import (
     MemoryDecisionLog,
 )
 from app.adapters.mqtt import MqttLink
-from app.adapters.mqtt_connection import BrokerAccess, tls_context
+from app.adapters.mqtt_connection import BrokerAccess
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
@@ -374,7 +374,7 @@ def _build_links(settings: Settings, health: Health, *, is_leaving: bool) -> Lin
         protocol=settings.mqtt_protocol_version,
         username=settings.mqtt_username,
         password=settings.mqtt_password.get_secret_value() if settings.mqtt_password else None,
-        tls=_build_tls(settings),
+        tls=settings.broker_tls(),
         keepalive_seconds=settings.mqtt_keepalive_seconds,
         receive_maximum=settings.mqtt_receive_maximum,
         session_expiry_seconds=settings.mqtt_session_expiry_seconds,
@@ -400,12 +400,6 @@ def _build_links(settings: Settings, health: Health, *, is_leaving: bool) -> Lin
 def _without_wildcards(topic_filter: str) -> str:
     """A topic that the filter matches."""
     return "/".join("canary" if level in ("+", "#") else level for level in topic_filter.split("/"))
-
-
-def _build_tls(settings: Settings) -> Any:
-    if settings.mqtt_broker_cert_file is None:
-        return None
-    return tls_context(settings.mqtt_broker_cert_file, settings.mqtt_client_cert_file, settings.mqtt_client_key_file)
 
 
 async def _leave_broker(links: Links, outbox: Outbox, metrics: Metrics) -> bool:

@@ -7,6 +7,7 @@ docs/configuration.md, the table in README.md and `.environment.variables.sh` ar
 import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -30,6 +31,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.domain.customer import CustomerContext, Gender
 from app.errors import ConfigurationError
 from app.results import IdType
+from app.tls import FileRefused, client_context
 
 EXIT_CODE = 78  # EX_CONFIG of sysexits.h
 MISSING = "Cannot read {name} env variable. Please, make sure it is set before starting the service."
@@ -468,6 +470,12 @@ class Settings(BaseSettings):
         default = self.mqtt_port or (8883 if self.mqtt_broker_cert_file else 1883)
         return [(host, port or default) for host, port in map(_broker, self.mqtt_host)]
 
+    def broker_tls(self) -> ssl.SSLContext | None:
+        """The terms of TLS to the broker; None: without. Raises FileRefused or OSError."""
+        if self.mqtt_broker_cert_file is None:
+            return None
+        return client_context(self.mqtt_broker_cert_file, self.mqtt_client_cert_file, self.mqtt_client_key_file)
+
     @property
     def dead_letter_topic(self) -> str:
         """Where refused events go."""
@@ -512,12 +520,23 @@ def _broker_problems(settings: Settings) -> Iterator[str]:
         yield "Cannot make a topic for the status with MQTT_CLIENT_ID in it: choose one without + and #."
     if settings.mqtt_client_cert_file is not None and settings.mqtt_broker_cert_file is None:
         yield "Cannot use MQTT_CLIENT_CERT_FILE env variable: TLS needs MQTT_BROKER_CERT_FILE."
-    if (settings.mqtt_client_cert_file is None) != (settings.mqtt_client_key_file is None):
+    yield from _tls_problems(settings)
+
+
+def _tls_problems(settings: Settings) -> Iterator[str]:
+    has_key = (settings.mqtt_client_cert_file is None) == (settings.mqtt_client_key_file is None)
+    if not has_key:
         yield "Cannot use MQTT_CLIENT_CERT_FILE and MQTT_CLIENT_KEY_FILE env variables: both are needed."
-    for name in ("mqtt_broker_cert_file", "mqtt_client_cert_file", "mqtt_client_key_file"):
-        path = getattr(settings, name)
-        if path is not None and not os.access(path, os.R_OK):
-            yield f"Cannot use {name.upper()} env variable: {path} cannot be read."
+    names = ("mqtt_broker_cert_file", "mqtt_client_cert_file", "mqtt_client_key_file")
+    paths = [(name.upper(), path) for name in names if (path := getattr(settings, name)) is not None]
+    unreadable = [(name, path) for name, path in paths if not (path.is_file() and os.access(path, os.R_OK))]
+    for name, path in unreadable:
+        yield f"Cannot use {name} env variable: {path} cannot be read."
+    if has_key and not unreadable:
+        try:
+            settings.broker_tls()
+        except FileRefused as error:
+            yield str(error)
 
 
 def _secrets_in_files() -> tuple[dict[str, Any], list[str]]:

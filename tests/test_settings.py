@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from app.domain.customer import CustomerContext, Gender
 from app.errors import ConfigurationError
@@ -314,8 +315,11 @@ def test_a_client_certificate_wants_its_key_and_the_brokers_certificate(
     environment: Environment, tmp_path: Path
 ) -> None:
     files = {name: str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")}
-    for path in files.values():
-        Path(path).touch()
+    ca = trustme.CA()
+    certificate = ca.issue_cert("service@shop.example")
+    ca.cert_pem.write_to_path(files["ca.pem"])
+    certificate.cert_chain_pems[0].write_to_path(files["client.pem"])
+    certificate.private_key_pem.write_to_path(files["client.key"])
     environment.set(**BROKER | DATABASE, MQTT_CLIENT_CERT_FILE=files["client.pem"])
     alone = problems()
     environment.set(MQTT_CLIENT_KEY_FILE=files["client.key"], MQTT_BROKER_CERT_FILE=files["ca.pem"])

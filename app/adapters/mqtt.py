@@ -15,7 +15,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from app.adapters.canary import Canary
 from app.adapters.mqtt_connection import BrokerAccess, Connection, HungUp, ProtocolRefused
-from app.errors import BrokerUnavailable
+from app.errors import BrokerUnavailable, PublishRefused
 from app.ports import InboundMessage, OutboundMessage
 from app.results import Status
 
@@ -139,7 +139,7 @@ class MqttLink:
         self._problems = problems
         if self._connection is not None and self._status_topic is not None:
             status = self._status("online", problems)
-            self._connection.publish(status).add_done_callback(Future.exception)
+            self._connection.publish(status).add_done_callback(_tell_refusal)
 
     def _status(self, status: Literal["online", "offline"], problems: Mapping[str, str]) -> OutboundMessage:
         document = Status(
@@ -234,3 +234,8 @@ class MqttLink:
 
     def _drop_undelivered(self) -> None:
         self._inbox = deque(message for message in self._inbox if message.is_live())
+
+
+def _tell_refusal(announced: Future[None]) -> None:
+    if isinstance(error := announced.exception(), PublishRefused):
+        log.error("broker refuses the status", topic=error.topic, problem=str(error))

@@ -16,27 +16,25 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
 import structlog
 from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from app.adapters.mqtt_properties import with_names_alone, without_properties
+from app.adapters.mqtt_client import CONNECT_SECONDS, LenientClient
 from app.errors import BrokerUnavailable, PublishRefused
 from app.events import MAX_BODY_BYTES
 from app.ports import InboundMessage, OutboundMessage
+from app.tls import problem_of
 
 log = structlog.get_logger(__name__)
 
-CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
@@ -71,38 +69,6 @@ class BrokerAccess:
     keepalive_seconds: int = 15
     receive_maximum: int = 500
     session_expiry_seconds: int = 7 * 24 * 3600
-
-
-def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name checked. Raises OSError (ssl.SSLError) for files that cannot be used."""
-    context = ssl.create_default_context(cafile=str(ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if cert_file is not None:
-        context.load_cert_chain(cert_file, key_file)
-    return context
-
-
-class _LenientClient(paho.Client):
-    """paho, which reads no properties but those that may name an event (see `mqtt_properties`).
-
-    It hangs up when one of these holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever. Such a
-    message is read without its properties.
-    """
-
-    def release(self) -> None:
-        """Close the pair of sockets that wakes paho's thread; paho leaves it to the garbage collector."""
-        self._reset_sockets()
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        if self._protocol is not MQTTProtocolVersion.MQTTv5:
-            return super()._handle_publish()
-        command, packet = self._in_packet["command"], self._in_packet["packet"]
-        try:
-            self._in_packet["packet"] = with_names_alone(command, packet)
-            return super()._handle_publish()
-        except MalformedPacket:
-            self._in_packet["packet"] = without_properties(command, packet)
-            return super()._handle_publish()
 
 
 @dataclass(slots=True)
@@ -147,8 +113,8 @@ class Connection:
         self._dropped = 0
         self._client = self._make_client()
 
-    def _make_client(self) -> _LenientClient:
-        client = _LenientClient(
+    def _make_client(self) -> LenientClient:
+        client = LenientClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._access.client_id,
             protocol=self._protocol,
@@ -186,7 +152,7 @@ class Connection:
         try:
             await asyncio.to_thread(self._connect, host, port)
         except (OSError, ValueError) as error:
-            raise BrokerUnavailable(str(error) or type(error).__name__) from error
+            raise BrokerUnavailable(problem_of(error)) from error
         self._client.loop_start()
         await self._answer(self._accepted, "accept the connection")
 
@@ -236,10 +202,18 @@ class Connection:
         await asyncio.wait((future, self.lost), timeout=CONNECT_SECONDS, return_when=FIRST_COMPLETED)
         if future.done():
             return future.result()
+        if self._client.tls_error is not None:
+            raise BrokerUnavailable(problem_of(self._client.tls_error))
         error = HungUp if future is self._accepted else BrokerUnavailable
         if self.lost.done():
-            raise error(f"connection closed before the broker could {what}: {self.lost.result()}")
+            hint = self._hint() if future is self._accepted else ""
+            raise error(f"connection closed before the broker could {what}: {self.lost.result()}{hint}")
         raise error(f"the broker did not {what} within {CONNECT_SECONDS:g} s")
+
+    def _hint(self) -> str:
+        if self._access.tls is None:
+            return "; perhaps this port wants TLS: set MQTT_BROKER_CERT_FILE"
+        return "; perhaps the broker does not accept the client certificate, or the lack of one"
 
     async def leave(self) -> None:
         """Say goodbye for good: the session ends too (in MQTT 3.1.1 only with a clean connection)."""

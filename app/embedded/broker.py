@@ -13,7 +13,7 @@ from app.embedded.process import ChildProcess
 from app.errors import EmbeddedFailed
 
 SHIPPED_CONFIGURATION = Path(__file__).with_name("mosquitto.conf")
-REPLACED = ("listener", "persistence_location", "user")
+REPLACED = ("include_dir", "persistence_location", "user")
 SYSTEM_FOLDERS = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 START_SECONDS = 15.0
 
@@ -55,7 +55,7 @@ class EmbeddedBroker:
             raise EmbeddedFailed(f"{self.process.name} cannot be started: port {self.port} is taken")
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self.kind == "mosquitto":
-            self._configuration_path.write_text(_configuration(self.port, self.data_dir))
+            self._write_configuration()
         with ExitStack() as undo:
             undo.callback(self.process.stop)
             self.process.start()
@@ -70,6 +70,9 @@ class EmbeddedBroker:
     def _configuration_path(self) -> Path:
         return self.data_dir / "mosquitto.conf"
 
+    def _write_configuration(self) -> None:
+        self._configuration_path.write_text(_configuration(self.port, self.data_dir))
+
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not answers(self.port):
@@ -82,7 +85,7 @@ class EmbeddedBroker:
 def _configuration(port: int, data_dir: Path) -> str:
     shipped = SHIPPED_CONFIGURATION.read_text().splitlines()
     kept = [line for line in shipped if not line.startswith(REPLACED)]
-    here = [f"listener {port} {LOOPBACK}", f"persistence_location {data_dir}"]
+    here = [f"listener {port} {LOOPBACK}", "allow_anonymous true", f"persistence_location {data_dir}"]
     if os.geteuid() == 0:
         # mosquitto started by root would become a user who cannot reach data below a closed home directory.
         here.append("user root")

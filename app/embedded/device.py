@@ -2,7 +2,6 @@
 
 import json
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from app.embedded.dataset import Visit
 from app.embedded.plan import BrokerAccess, Topics
 from app.embedded.watch import Watch
 from app.errors import BrokerUnavailable
+from app.tls import client_context, problem_of
 
 CONNECT_SECONDS = 10.0
 
@@ -94,10 +94,12 @@ def connected_device(access: BrokerAccess, topics: Topics, watch: Watch) -> Iter
     device = Device(client, topics, watch)
     try:
         if access.ca_file is not None:
-            client.tls_set_context(_tls_context(access))
+            client.tls_set_context(client_context(access.ca_file, access.certificate_file, access.key_file))
         client.connect(access.host, access.port)
     except (OSError, ValueError) as error:
-        raise BrokerUnavailable(f"the broker {access.host}:{access.port} cannot be reached: {error}") from error
+        raise BrokerUnavailable(
+            f"the broker {access.host}:{access.port} cannot be reached: {problem_of(error)}"
+        ) from error
     client.loop_start()
     try:
         device.wait_until_subscribed()
@@ -110,11 +112,3 @@ def connected_device(access: BrokerAccess, topics: Topics, watch: Watch) -> Iter
 def _send_at_once(opened: Any) -> None:
     # Else the focus event waits 40 ms for the broker's word that the entry event has come.
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _tls_context(access: BrokerAccess) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=access.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if access.certificate_file is not None:
-        context.load_cert_chain(access.certificate_file, access.key_file)
-    return context
