@@ -21,7 +21,7 @@ def with_names_alone(command: int, packet: Packet) -> bytearray:
         return bytearray(packet)
     try:
         names = _names(packet, start, end)
-    except (IndexError, KeyError):  # not a property that MQTT has
+    except (IndexError, KeyError, UnicodeDecodeError):  # MQTT has no such property; not every broker looks
         names = b""
     return bytearray(packet[:before]) + _varint(len(names)) + names + packet[end:]
 
@@ -46,12 +46,19 @@ def _names(packet: Packet, start: int, end: int) -> bytes:
         after = _end_of_value(packet, kind, value)
         if after > end:
             raise IndexError("a property that goes on beyond the last")
-        if kind == CORRELATION_DATA or (
-            kind == USER_PROPERTY and packet[value + 2 : _end_of_text(packet, value)] == EVENT_ID
-        ):
+        if kind == CORRELATION_DATA or (kind == USER_PROPERTY and _is_event_id(packet, value, after)):
             names[kind] = bytes(packet[start:after])
         start = after
     return b"".join(names.values())
+
+
+def _is_event_id(packet: Packet, start: int, end: int) -> bool:
+    """Whether this user property names the event. Raises UnicodeDecodeError where its value is not UTF-8."""
+    end_of_key = _end_of_text(packet, start)
+    if packet[start + 2 : end_of_key] != EVENT_ID:
+        return False
+    packet[end_of_key + 2 : end].decode()
+    return True
 
 
 def _end_of_value(packet: Packet, kind: int, start: int) -> int:

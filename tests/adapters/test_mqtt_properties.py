@@ -66,7 +66,14 @@ def test_the_names_of_an_event_are_kept_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    "properties", [b"\x02\x7f\x00", b"\x01\x26", b"\x08\x26\x00\x09event", b"\x05\x0b\xff\xff\xff\xff"]
+    "properties",
+    [
+        b"\x0f\x26\x00\x08event-id\x00\x02\xc0\xaf",
+        b"\x02\x7f\x00",
+        b"\x01\x26",
+        b"\x08\x26\x00\x09event",
+        b"\x05\x0b\xff\xff\xff\xff",
+    ],
 )
 def test_properties_that_mqtt_does_not_have_are_left_out(properties: bytes) -> None:
     start = TOPIC + b"\x00\x07"

@@ -55,6 +55,13 @@ BROKEN_ONCE = {
         properties=bytes([CORRELATION]) + text(b"\xff" * 65_535),
         correlation=b"\xff" * 65_535,
     ),
+    "a broken body that nobody waits for": Input(
+        10,
+        "http",
+        None,
+        b"POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n",
+        may_vanish=True,
+    ),
     "the last second of all": over_mqtt(8, b'{"id":"308","ts":"9999-12-31T23:59:59Z","dep":"Boys"}'),
     "a place beyond the horizon": over_mqtt(9, b'{"id":"309","ts":1,"dep":"Boys","x":1.7e308,"y":-5e-324}'),
 }
