@@ -14,6 +14,7 @@ TYPES = {
     "text/css; charset=utf-8", "text/plain; version=1.0.0; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8",
 }  # fmt: skip
 TOO_MANY = 429
+NOT_HTTP = b"Invalid HTTP request received."  # said by uvicorn, before the application is asked
 
 
 def problem(one: Input, answer: Answer) -> str | None:
@@ -29,6 +30,8 @@ def problem(one: Input, answer: Answer) -> str | None:
         return f"text from outside in HTML: {answer.body[:300]!r}"
     if any(MARK in value for name, value in answer.headers.items() if name != "location"):
         return f"text from outside in a header: {answer.headers}"
+    if kind and NOT_HTTP not in answer.body and answer.headers.get("x-content-type-options") != "nosniff":
+        return f"browsers may guess the type of {answer.status} {kind}"
     return _disagreement(one, answer)
 
 
