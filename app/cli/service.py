@@ -26,7 +26,7 @@ def serve(
 
     from app.main import create_app
     from app.settings import Settings
-    from app.transport.http.limits import SERVER_LIMITS
+    from app.transport.http.server import SERVER_OPTIONS
 
     settings = Settings.from_environment()
     # uvicorn stops in order and then raises the signal once more, which would end the process as if it had been killed.
@@ -37,10 +37,8 @@ def serve(
         port=port or settings.port,
         log_config=None,
         log_level=settings.log_level.lower(),
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=5,
-        **SERVER_LIMITS,
+        **SERVER_OPTIONS,
     )
 
 

@@ -8,10 +8,11 @@ from tests.hostile.bodies import MARK
 KEYS = {
     "event", "level", "logger", "timestamp", "kind", "reason", "problem", "part", "version", "routes", "client_id",
     "topic", "dropped", "broker", "results", "events", "years", "rows", "file", "products", "coupons",
-    "catalogue", "refused",
+    "catalogue", "refused", "customer", "outcomes", "partitions", "other_decisions", "named_events", "dead_letters",
+    "coupon_bodies",
 }  # fmt: skip
 EXCERPT_BYTES = 600
-ALARMS = ("event failed", "Traceback", "exception", "internal_error", "dead letter lost", "has crashed", "batch failed")
+ALARMS = ("event failed", "Traceback", "exception", "internal_error", "has crashed", "batch failed")
 
 
 class LogWatch:

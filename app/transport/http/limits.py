@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 
 from fastapi import Request
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
@@ -13,16 +12,6 @@ MAX_CLIENTS = 4096
 FAILURES_PER_MINUTE = 10
 PREFIX_OF_ONE_CLIENT = 64  # bits of an IPv6 address that a client does not choose
 UNKNOWN_ADDRESS = "unknown"
-
-# Options of uvicorn. h11 bounds the head of a request, httptools does not. Who sends slowly holds a connection, of
-# which there are so many; the time for a body is bounded in `read_body`.
-SERVER_LIMITS: dict[str, Any] = {
-    "http": "h11",
-    "h11_max_incomplete_event_size": 16 * 1024,
-    "limit_concurrency": 1000,
-    "timeout_keep_alive": 5,
-    "ws": "none",
-}
 
 
 class RateLimit:
