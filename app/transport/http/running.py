@@ -26,7 +26,7 @@ BODY_SECONDS = 10.0
 class Running:
     """The running service; `model` is the scorer in the process.
 
-    `drain` leaves the broker for good, and tells whether it had events waiting for this instance before.
+    `leave` leaves the broker for good, and tells whether it had events waiting for this instance before.
     `open_without_keys` are the paths that answer anyone as long as no API key was ever made.
     """
 
@@ -39,7 +39,7 @@ class Running:
     keys: KeyRing
     limits: RateLimits
     open_without_keys: Sequence[str]
-    drain: Callable[[], Awaitable[bool]]
+    leave: Callable[[], Awaitable[bool]]
 
 
 async def _running(request: Request) -> Running:

@@ -1,0 +1,1 @@
+"""The parts of the composition root: each builds and starts what belongs together."""
