@@ -31,7 +31,8 @@ class MqttLink:
 
     `on_state` is told None when the link is up, and a sentence when it is not; with a canary, it is up when something
     has arrived. With a `status_topic`, a retained message there tells the service's status. A link that `is_leaving`
-    never subscribes: it is there to be drained.
+    never subscribes: it is there to be drained. `on_left_out` is told why a message is no event: it is a `canary`, it
+    was `retained`, or there were too many of `qos_0`, which knows no back-pressure.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class MqttLink:
         on_state: Callable[[str | None], None],
         status_topic: str | None = None,
         canary: Canary | None = None,
+        on_left_out: Callable[[str], None] = lambda why: None,
         *,
         is_leaving: bool = False,
     ) -> None:
@@ -49,6 +51,7 @@ class MqttLink:
         self._on_state = on_state
         self._status_topic = status_topic
         self._canary = canary
+        self._on_left_out = on_left_out
         self._problems: Mapping[str, str] = {}
         self._connection: Connection | None = None
         self._is_up = asyncio.Event()
@@ -206,7 +209,7 @@ class MqttLink:
 
     async def _open_speaking(self, protocol: MQTTProtocolVersion, host: str, port: int) -> Connection:
         will = None if self._status_topic is None else self._status("offline", {})
-        connection = Connection(self._access, protocol, self._deliver, will)
+        connection = Connection(self._access, protocol, self._deliver, will, self._on_left_out)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self._discard, connection)
             await connection.open(host, port)
@@ -227,6 +230,7 @@ class MqttLink:
         if self._is_closed:
             return
         if self._canary is not None and self._canary.is_canary(message):
+            self._on_left_out("canary")
             message.acknowledge()
             return
         self._inbox.append(message)

@@ -88,6 +88,7 @@ class Connection:
         protocol: MQTTProtocolVersion,
         deliver: Callable[[InboundMessage], None],
         will: OutboundMessage | None = None,
+        on_left_out: Callable[[str], None] = lambda why: None,
         *,
         is_clean: bool = False,
     ) -> None:
@@ -97,6 +98,7 @@ class Connection:
         self._is_v5 = protocol is MQTTProtocolVersion.MQTTv5
         self._deliver = deliver
         self._will = will
+        self._on_left_out = on_left_out
         self._is_clean = is_clean
         self.had_session = False
         self.address = "", 0
@@ -336,11 +338,12 @@ class Connection:
 
     def _leave_out(self, receipt: _Receipt) -> None:
         """What was retained before we came is no event; MQTT 3.1.1 cannot ask the broker to keep it to itself."""
-        log.info("retained message left out")
+        self._on_left_out("retained")
         self._acknowledge(receipt)
 
     def _drop(self) -> None:
         """QoS 0 knows no back-pressure: what comes on top of the receive maximum is let go, and told."""
+        self._on_left_out("qos_0")
         self._dropped += 1
         if self._dropped.bit_count() == 1:
             log.warning("events of QoS 0 dropped, too many are in work", dropped=self._dropped)

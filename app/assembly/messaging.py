@@ -77,8 +77,8 @@ class BrokerMessaging:
     ) -> None:
         self._metrics = metrics
         focus_topic, entry_topic = settings.focus_event_topic_name, settings.entry_event_topic_name
-        self._focus = _link(settings, health, focus_topic, "", settings.status_topic, is_leaving=is_leaving)
-        self._entry = _link(settings, health, entry_topic, "entry", None, is_leaving=is_leaving)
+        self._focus = _link(settings, health, metrics, focus_topic, "", settings.status_topic, is_leaving=is_leaving)
+        self._entry = _link(settings, health, metrics, entry_topic, "entry", None, is_leaving=is_leaving)
         self.outbox = _outbox(settings, services, self._focus, health, metrics)
         background.run("broker link", self._focus.run())
         background.run("broker link for entry events", self._entry.run())
@@ -117,7 +117,14 @@ def _outbox(settings: Settings, services: Services, publisher: Publisher, health
 
 
 def _link(
-    settings: Settings, health: Health, topic: str, name: str, status_topic: str | None, *, is_leaving: bool
+    settings: Settings,
+    health: Health,
+    metrics: Metrics,
+    topic: str,
+    name: str,
+    status_topic: str | None,
+    *,
+    is_leaving: bool,
 ) -> MqttLink:
     """`name` is what tells this link's client id and parts of health from those of the other, if anything."""
     part_suffix = f"_{name}_events" if name else ""
@@ -128,7 +135,11 @@ def _link(
     on_refusal = health.reporter(f"canary{part_suffix}")
     canary = Canary(_without_wildcards(topic), access.client_id, on_refusal, is_alone=not group)
     subscriptions = [f"$share/{group}/{topic}" if group else topic]
-    return MqttLink(access, subscriptions, report, status_topic, canary, is_leaving=is_leaving)
+
+    def left_out(why: str) -> None:
+        metrics.left_out.labels(why).inc()
+
+    return MqttLink(access, subscriptions, report, status_topic, canary, left_out, is_leaving=is_leaving)
 
 
 def _access(settings: Settings, client_id: str) -> BrokerAccess:

@@ -23,6 +23,9 @@ class Metrics:
         self.decisions = counter(
             "decisions", "Decisions answered, by reason and whether made before.", ["reason", "repeated"]
         )
+        self.left_out = counter(
+            "messages_left_out", "Messages that are no events: canaries, retained ones, too many of QoS 0.", ["why"]
+        )
         self.publish_failures = counter("publish_failures", "Messages that the broker refused.", ["topic"])
         self.retries = counter("batch_retries", "Batches tried again, by cause.", ["cause"])
         self.swept = counter("outcomes_swept", "Results and dead letters published by the sweeper.")

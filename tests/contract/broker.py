@@ -187,10 +187,11 @@ async def linked(
     status_topic: str | None = None,
     canary: Canary | None = None,
     states: States | None = None,
+    left_out: list[str] | None = None,
 ) -> AsyncIterator[MqttLink]:
     """A link that is up, with a broker, until the end of the block."""
     states = states or States()
-    link = MqttLink(access, topics, states, status_topic, canary)
+    link = MqttLink(access, topics, states, status_topic, canary, (left_out if left_out is not None else []).append)
     running = asyncio.create_task(link.run())
     try:
         await states.until_up()

@@ -357,7 +357,8 @@ async def test_events_at_qos_0_arrive_too_and_hold_up_nothing(mosquitto: Embedde
 
 async def test_events_at_qos_0_beyond_the_receive_maximum_are_dropped(mosquitto: EmbeddedBroker, topic: str) -> None:
     access = replace(access_to(mosquitto), receive_maximum=2)
-    async with linked(access, topic) as link, device(mosquitto) as sender:
+    left_out: list[str] = []
+    async with linked(access, topic, left_out=left_out) as link, device(mosquitto) as sender:
         for number in range(5):
             sender.client.publish(topic, b"%d" % number, qos=0)
             await sender.hears("published")
@@ -369,6 +370,7 @@ async def test_events_at_qos_0_beyond_the_receive_maximum_are_dropped(mosquitto:
         messages += await received(link, 1)
 
     assert payloads(messages) == [b"0", b"1", b"at least once", b"there is room again"]
+    assert left_out == ["qos_0"] * 3
 
 
 async def test_a_property_that_paho_cannot_read_costs_the_properties_and_not_the_event(

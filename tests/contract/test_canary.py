@@ -39,11 +39,16 @@ async def test_the_link_is_up_when_its_canary_has_come_back(own_mosquitto: Embed
 
 
 async def test_canaries_are_no_events_whoever_sends_them(own_mosquitto: EmbeddedBroker) -> None:
-    async with device(own_mosquitto) as sender, linked(access_to(own_mosquitto), TOPIC, canary=canary()) as link:
+    left_out: list[str] = []
+    async with (
+        device(own_mosquitto) as sender,
+        linked(access_to(own_mosquitto), TOPIC, canary=canary(), left_out=left_out) as link,
+    ):
         for body in (b'{"canary":"another"}', b'{"canary":"x","id":"7"}', b'{"canary":', b"{}"):
             await sender.publish(TOPIC, body)
 
         assert payloads(await received(link, 3)) == [b'{"canary":"x","id":"7"}', b'{"canary":', b"{}"]
+    assert left_out == ["canary", "canary"]
 
 
 @pytest.mark.parametrize("protocol", ["MQTTv5", "MQTTv311"])
