@@ -28,7 +28,7 @@ class Worlds:
 
     def of(self, plan: WorldPlan) -> World:
         """A world of this plan, ready. Raises NoSmallDisk."""
-        if self._world is None or self._world.plan != plan or not self._world.is_ready_in_time():
+        if self._world is None or self._world.plan != plan or not self._world.is_whole():
             self.close()
             self._world = self._open.enter_context(open_world(plan, self._keep_logs))
         return self._world

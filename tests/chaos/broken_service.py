@@ -32,7 +32,7 @@ def answer(client: paho.Client, message: paho.MQTTMessage) -> None:
     named = dict(getattr(given, "UserProperty", ()))
     properties = Properties(PacketTypes.PUBLISH)
     try:
-        event = parse_focus(message.payload, datetime.now(UTC), NAMES, named.get("event-id"), correlation_data)
+        event = parse_focus(bytes(message.payload), datetime.now(UTC), NAMES, named.get("event-id"), correlation_data)
     except EventRefused as refusal:
         properties.CorrelationData = correlation_data
         client.publish(f"{FOCUS}/rejected", orjson.dumps({"reason": refusal.code}), 1, properties=properties)

@@ -74,7 +74,7 @@ def count(ledger: Ledger, faults: Sequence[Fault], forgotten: Sequence[tuple[flo
     """Count. Events acknowledged within a `forgotten` span are excused: no broker has promised to keep them."""
     entries = list(ledger.entries.values())
     lost = [one for one in entries if one.is_lost]
-    excused = [one for one in lost if any(start <= one.acknowledged_at <= end for start, end in forgotten)]
+    excused = [one for one in lost if is_forgotten(one, forgotten)]
     with_extra = [one for one in entries if one.extra]
     latencies = sorted(one.answered_at - one.sent_at for one in entries if one.outcomes)
     return Counted(
@@ -92,6 +92,11 @@ def count(ledger: Ledger, faults: Sequence[Fault], forgotten: Sequence[tuple[flo
         p99=quantile(latencies, 0.99),
         longest=latencies[-1] if latencies else 0.0,
     )
+
+
+def is_forgotten(entry: Entry, spans: Sequence[tuple[float, float]]) -> bool:
+    """Whether the broker took it within one of the spans."""
+    return any(start <= entry.acknowledged_at <= end for start, end in spans)
 
 
 def failures(counted: Counted, extras: Extras, faults: int) -> list[str]:

@@ -94,6 +94,10 @@ class Ledger:
         """Events without any outcome."""
         return len(self._open)
 
+    def unanswered(self) -> Iterator[Entry]:
+        """Those events."""
+        return (self.entries[number] for number in self._open)
+
     def names(self, expected: Kind) -> dict[bytes, Entry]:
         """Events that are to end so, by name."""
         found = {name: self.entries[number] for name, number in self._by_name.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.chaos import faults, heavy, outside
+from tests.chaos import faults, heavy, outside, scale
 from tests.chaos.judge import Extras
 from tests.chaos.run import Parameters, Run
 from tests.chaos.world import WorldPlan
@@ -134,6 +134,14 @@ ALL = (
         faults.kill,
         Parameters(faults=4, replicas=2),
         (Parameters(faults=20, replicas=2), Parameters(faults=20, replicas=3)),
+        Extras.IN_FLIGHT,
+    ),
+    Scenario(
+        "drain",
+        "two of three replicas drained; another lost, and adopted",
+        scale.drain,
+        Parameters(replicas=3),
+        (Parameters(replicas=3, faults=3),),
         Extras.IN_FLIGHT,
     ),
     Scenario(

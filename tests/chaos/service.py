@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from app.embedded.process import ChildProcess
 ServiceKind = Literal["product", "broken"]
 COMMANDS = {"product": ("-m", "app", "serve", "--host", LOOPBACK), "broken": ("-m", "tests.chaos.broken_service")}
 HTTP_SECONDS = 2.0
+COMMAND_SECONDS = 90.0
 LOOK_AGAIN_SECONDS = 0.02
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -41,6 +43,7 @@ class Service:
         self.kind = kind
         self.started_at = 0.0
         self.is_frozen = False
+        self.is_wanted = False
         self._logs = logs
         self._lives = 0
         self._process: ChildProcess | None = None
@@ -53,6 +56,7 @@ class Service:
     def start(self) -> None:
         """A new life."""
         self._lives += 1
+        self.is_wanted = True
         log = self._logs / f"{self.client_id}.{self._lives}.log"
         self._process = ChildProcess(self.client_id, [sys.executable, *COMMANDS[self.kind]], log, self.environment)
         self.started_at = monotonic()
@@ -90,12 +94,23 @@ class Service:
         return code, seconds
 
     def stop(self) -> None:
-        """End what is left of it."""
+        """End what is left of it; nobody expects it to be ready."""
+        self.is_wanted = False
         if self.is_frozen:
             self.thaw()
         if self._process is not None:
             self._process.stop()
             self._process = None
+
+    def command(self, *arguments: str) -> int:
+        """The exit code of a command of the product, in the environment of the service."""
+        self._lives += 1
+        log = self._logs / f"{self.client_id}.{self._lives}.{arguments[0]}.log"
+        with log.open("wb") as output:
+            command = [sys.executable, "-m", "app", *arguments]
+            return subprocess.run(
+                command, env=self.environment, stdout=output, stderr=output, timeout=COMMAND_SECONDS, check=False
+            ).returncode
 
     def tail(self) -> str:
         """The end of the log."""

@@ -97,8 +97,12 @@ class World:
         assert self.is_ready_in_time(), f"the services did not become ready: {[one.tail() for one in self.services]}"
 
     def is_ready_in_time(self, seconds: float = START_SECONDS) -> bool:
-        """Whether all services become ready."""
-        return holds_in_time(lambda: all(service.is_ready() for service in self.services), seconds)
+        """Whether all services that should run become ready."""
+        return holds_in_time(lambda: all(one.is_ready() for one in self.services if one.is_wanted), seconds)
+
+    def is_whole(self) -> bool:
+        """Whether all services run, and are ready."""
+        return all(service.is_wanted for service in self.services) and self.is_ready_in_time()
 
     def stop(self) -> None:
         """Stop everything."""
