@@ -79,12 +79,17 @@ class FaultProxy:
         if self._refuses:
             _reset(writer)
             return
+        self._lines.add(writer)
         try:
             far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self._target_port)
         except OSError:
+            self._lines.discard(writer)
             _reset(writer)
             return
-        self._lines |= {writer, far_writer}
+        if writer not in self._lines:  # it was cut meanwhile
+            _reset(far_writer)
+            return
+        self._lines.add(far_writer)
         try:
             await asyncio.gather(self._forward(reader, far_writer), self._forward(far_reader, writer))
         finally:

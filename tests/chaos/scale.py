@@ -30,8 +30,8 @@ def _drain_one(run: Run, service: Service) -> None:
     run.figures["longest drain"] = f"{monotonic() - began:.1f} s"
     run.check(service.get("/readyz")[0] == 503, "a drained instance still says that it is ready")
     run.check(service.get("/livez")[0] == 200, "a drained instance does not live on")
-    code, seconds = service.terminate(STOP_SECONDS)
-    run.check(code == 0, f"a drained instance, asked to stop, ended with code {code} after {seconds:.1f} s")
+    ended, seconds = service.terminate(STOP_SECONDS)
+    run.check(ended == 0, f"a drained instance, asked to stop, ended with code {ended} after {seconds:.1f} s")
 
 
 def _lose_and_adopt(run: Run, first: Service, lost: Service) -> None:

@@ -16,6 +16,7 @@ DEPARTMENTS = ("Boys", "Girls", "Men", "Sports", "Women", "Sport", "boys")
 CENTRAL_PREFIX, UNKNOWN_PREFIX = "cent-7f3a-", "cust-7f3a-"
 NAMES = DepartmentNames.with_aliases({})
 EVENTS_PER_CENTRAL_CUSTOMER = 4
+LONG_AGO, LONG_AGO_SHARE = (80, 200), 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,10 @@ class Shop:
         return self._focus(self._number, customer_id, self._random.choice(DEPARTMENTS))
 
     def central_customer(self) -> str:
-        """A customer whom the central alone knows; another one after a few events."""
-        return f"{CENTRAL_PREFIX}{self.run}-{self._number // EVENTS_PER_CENTRAL_CUSTOMER:06d}"
+        """A customer whom the central alone knows: a new one after a few events, or one of some time ago."""
+        latest = self._number // EVENTS_PER_CENTRAL_CUSTOMER
+        age = self._random.randint(*LONG_AGO) if self._random.random() < LONG_AGO_SHARE else 0
+        return f"{CENTRAL_PREFIX}{self.run}-{max(0, latest - age):06d}"
 
     def is_sent_twice(self, event: ShopEvent) -> bool:
         """Whether it is one of the 2 % that are sent twice on purpose."""
