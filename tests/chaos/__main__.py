@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -92,6 +93,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 when a verdict is bad."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is to be stopped
     given, console = _arguments(arguments), Console()
     if given.list or not (given.suite or given.scenario):
         for scenario in ALL:

@@ -1,12 +1,13 @@
 """A central and a prediction service that answer well or badly, as they are told."""
 
 import asyncio
-import json
 import zlib
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal
+
+import orjson
 
 from app.embedded.ports import LOOPBACK, free_port
 from tests.chaos.loop import LoopThread
@@ -93,15 +94,15 @@ def central_answer(path: str, body: bytes, mode: Mode) -> Answer:
         return 404, b"{}"
     age = 18 + zlib.crc32(customer_id.encode()) % 60
     context: Mapping[str, object] = {"customer_id": customer_id, "gender": "F", "age": age, "mean_buy_price": 20.5}
-    return 200, json.dumps(context).encode()
+    return 200, orjson.dumps(context)
 
 
 def scorer_answer(path: str, body: bytes, mode: Mode) -> Answer:
     """A probability for each coupon asked about, or about others, or none at all."""
-    coupons = [str(coupon["coupon_id"]) for coupon in json.loads(body)["coupons"]]
+    coupons = [str(coupon["coupon_id"]) for coupon in orjson.loads(body)["coupons"]]
     lines = [{"coupon_id": one, "prediction": zlib.crc32(one.encode()) % 1000 / 1000} for one in coupons]
     if mode == "wrong ids":
         lines = [{**line, "coupon_id": f"no-{line['coupon_id']}"} for line in lines]
     elif mode == "out of range":
         lines = [{**line, "prediction": 1.7} for line in lines]
-    return 200, json.dumps(lines).encode()
+    return 200, orjson.dumps(lines)
