@@ -17,7 +17,7 @@ from app.domain.eligibility import Screening
 from app.errors import ScorerUnavailable
 from app.ports import Scorer, Scores
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024  # of 10,000 candidates; of every call under way at a time
 REMOTE = "remote"
 FALLBACK = "fallback"
 

@@ -15,6 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from app.adapters.breaker import Breaker
+from app.adapters.http_client import MAX_CALLS
 from app.adapters.scorer_http import FALLBACK, MAX_ANSWER_BYTES, REMOTE, FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SCORER, SklearnScorer, load_model
 from app.domain.coupon import Coupon, CouponType
@@ -280,6 +281,10 @@ async def test_an_answer_without_end_is_refused(asking: HttpScorer, predictions:
     predictions.with_body(b" " * (MAX_ANSWER_BYTES + 1))
 
     assert "answered with more than" in await failing(asking)
+
+
+def test_the_answers_of_all_calls_at_a_time_take_little_memory() -> None:
+    assert MAX_CALLS * MAX_ANSWER_BYTES <= 64 * 1024 * 1024
 
 
 @pytest.mark.parametrize(("status", "times"), [(500, 2), (503, 2), (404, 1), (422, 1), (302, 1)])
