@@ -24,8 +24,7 @@ def central(run: Run) -> None:
         return _decided(run, "context_source", start, end, f"customer_id LIKE '{customers}%'")
 
     _ail(run, run.world.central, CENTRAL_MODES, sources, {"cache", "stale", "defaults"}, "central")
-    rss = rss_of(run.watch.looks)
-    run.check(max(rss) - rss[0] < MOST_GROWTH, f"memory grew from {rss[0] / MIB:.0f} to {max(rss) / MIB:.0f} MiB")
+    _check_memory(run)
 
 
 def scorer(run: Run) -> None:
@@ -35,12 +34,18 @@ def scorer(run: Run) -> None:
         return _decided(run, "scorer", start, end, "department <> 'Garden'")
 
     _ail(run, run.world.scorer, SCORER_MODES, scorers, {"fallback"}, "remote")
+    _check_memory(run)
     entries = run.load.ask(
         lambda ledger: [one.answered_at - one.sent_at for one in ledger.matching(lambda e: e.outcomes > 0)]
     )
     assert isinstance(entries, list)
     run.figures["slowest answer"] = f"{max(entries):.2f} s"
     run.check_time(max(entries) < DEADLINE_SECONDS, f"the slowest answer took {max(entries):.2f} s")
+
+
+def _check_memory(run: Run) -> None:
+    rss = rss_of(run.watch.looks)
+    run.check(max(rss) - rss[0] < MOST_GROWTH, f"memory grew from {rss[0] / MIB:.0f} to {max(rss) / MIB:.0f} MiB")
 
 
 def _ail(
