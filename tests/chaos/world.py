@@ -145,6 +145,10 @@ class World:
         """Look at the services."""
         return Watch(self.services)
 
+    def postgres_logs(self) -> list[Path]:
+        """The logs of all lives of the database."""
+        return [path for path in (*self.logs.glob("postgres.*.log"), self._postgres_log) if path.exists()]
+
     def _keep_postgres_log(self) -> None:
         self._lives_of_postgres += 1
         if self._postgres_log.exists():
