@@ -89,7 +89,7 @@ class Run:
             return answered > 0
 
         has_recovered = holds_in_time(has_answered, RECOVERY_SECONDS)
-        self.check(is_ready, f"the service was not ready {RECOVERY_SECONDS:.0f} s after a fault: {self.service.tail()}")
+        self.check(is_ready, f"not ready {RECOVERY_SECONDS:.0f} s after a fault: {self.world.problems()}")
         self.check(has_recovered, f"no event was answered within {RECOVERY_SECONDS:.0f} s after a fault")
         if has_recovered:
             self.recoveries.append(times[-1])

@@ -94,11 +94,16 @@ class World:
         self.stack.load()
         for service in self.services:
             service.start()
-        assert self.is_ready_in_time(), f"the services did not become ready: {[one.tail() for one in self.services]}"
+        assert self.is_ready_in_time(), f"the services did not become ready: {self.problems()}"
 
     def is_ready_in_time(self, seconds: float = START_SECONDS) -> bool:
         """Whether all services that should run become ready."""
         return holds_in_time(lambda: all(one.is_ready() for one in self.services if one.is_wanted), seconds)
+
+    def problems(self) -> str:
+        """What keeps which service from being ready."""
+        unready = [one for one in self.services if one.is_wanted and not one.is_ready()]
+        return "; ".join(f"{one.client_id}: {one.get('/readyz')[1].get('problems', one.tail())}" for one in unready)
 
     def is_whole(self) -> bool:
         """Whether all services run, and are ready."""
