@@ -16,6 +16,7 @@ from tests.chaos.judge import Report
 from tests.chaos.report import further, table, write_document
 from tests.chaos.run import Parameters, perform
 from tests.chaos.scenarios import ALL, BY_NAME, Scenario
+from tests.chaos.shop import Shop
 from tests.chaos.world import World, WorldPlan, open_world
 
 
@@ -52,13 +53,14 @@ def open_worlds(keep_logs: Path | None = None) -> Iterator[Worlds]:
 
 def play(scenario: Scenario, parameters: Parameters, worlds: Worlds, plan: WorldPlan | None = None) -> Report:
     """Play one scenario."""
+    report = Report(scenario.name, command(scenario, parameters))
+    shop = Shop(parameters.seed, scenario.entry_share, scenario.central_share)
     try:
         world = worlds.of(plan or scenario.plan_for(parameters))
     except NoSmallDisk as reason:
-        report = Report(scenario.name, "", not_run=str(reason))
+        report.not_run = str(reason)
     else:
-        report = perform(scenario.name, scenario.work, scenario.extras, world, parameters, scenario.entry_share)
-    report.command = command(scenario, parameters)
+        perform(report, scenario.work, scenario.extras, world, parameters, shop)
     return report
 
 

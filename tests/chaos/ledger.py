@@ -6,7 +6,6 @@ from hashlib import blake2b
 from typing import Literal
 
 Kind = Literal["result", "dead letter"]
-GRACE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -22,7 +21,6 @@ class Entry:
     copies: int = 0
     acknowledged_at: float = 0.0
     answered_at: float = 0.0
-    last_answered_at: float = 0.0
     outcomes: int = 0
     digest: bytes = b""
     has_conflict: bool = False
@@ -37,10 +35,6 @@ class Entry:
     def is_lost(self) -> bool:
         """Whether the broker has taken it and nothing came of it."""
         return self.acknowledged_at > 0 and self.outcomes == 0
-
-    def was_in_flight(self, at: float) -> bool:
-        """Whether it was sent before then and not yet answered, or only just."""
-        return self.sent_at <= at and (self.outcomes == 0 or self.answered_at >= at - GRACE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -82,7 +76,6 @@ class Ledger:
         if entry.outcomes and is_again and digest == entry.digest:
             return
         entry.outcomes += 1
-        entry.last_answered_at = at
         if entry.outcomes == 1:
             entry.answered_at, entry.digest = at, digest
             self._open.discard(number)

@@ -137,10 +137,9 @@ class Till(Client):
 class Load:
     """Sensors and till on one loop: `begin` a rate, `end` it, and see what came of it."""
 
-    def __init__(self, port: int, seed: int, *, entry_share: float = 0.05) -> None:
+    def __init__(self, port: int, shop: Shop) -> None:
         self.ledger = Ledger()
-        self.shop = Shop(seed)
-        self._entry_share = entry_share
+        self.shop = shop
         self._loop = LoopThread("load")
         self.sensors, self.till = self._loop.ask(lambda: (Sensors(port, self.ledger), Till(port, self.ledger)))
         self._rate = 0.0
@@ -198,7 +197,7 @@ class Load:
             self.sensors.flush()
 
     def _happen(self, event: ShopEvent, at: float) -> None:
-        self._owed_entries += self._entry_share
+        self._owed_entries += self.shop.entry_share
         if self._owed_entries >= 1:
             self._owed_entries -= 1
             customer_id = self.shop.central_customer()

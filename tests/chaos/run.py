@@ -15,7 +15,7 @@ from tests.chaos.judge import Extras, Fault, Report, count, failures, is_forgott
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load
 from tests.chaos.service import Service, ServiceKind, holds_in_time
-from tests.chaos.shop import CENTRAL_PREFIX, UNKNOWN_PREFIX
+from tests.chaos.shop import CENTRAL_PREFIX, UNKNOWN_PREFIX, Shop
 from tests.chaos.watch import Look, Watch
 from tests.chaos.world import World
 
@@ -100,11 +100,12 @@ class Run:
 
 
 def perform(
-    name: str, work: Callable[[Run], None], extras: Extras, world: World, parameters: Parameters, entry_share: float
-) -> Report:
+    report: Report, work: Callable[[Run], None], extras: Extras, world: World, parameters: Parameters, shop: Shop
+) -> None:
     """Play the scenario in this world, and judge."""
-    report = Report(name, "")
-    with _running(world, parameters, entry_share) as run:
+    if extras is Extras.ONE_PER_FAULT and not parameters.is_timed:
+        extras = Extras.IN_FLIGHT  # how many events are in flight at a time is a matter of time too
+    with _running(world, parameters, shop) as run:
         run.load.begin(parameters.rate)
         run.check(holds_in_time(lambda: run.load.ledger.last_heard_at > 0, 30), "no event was answered at first")
         work(run)
@@ -121,13 +122,12 @@ def perform(
     report.recovery_seconds = max(run.recoveries, default=None)
     report.ready_seconds = max(run.readies, default=None)
     report.figures, report.failures = {**run.figures, "settled": f"{settled_in:.1f} s"}, run.failures
-    return report
 
 
 @contextmanager
-def _running(world: World, parameters: Parameters, entry_share: float) -> Iterator[Run]:
+def _running(world: World, parameters: Parameters, shop: Shop) -> Iterator[Run]:
     with ExitStack() as undo:
-        load = Load(world.stack.broker_port, parameters.seed, entry_share=entry_share)
+        load = Load(world.stack.broker_port, shop)
         undo.callback(load.close)
         watch = world.watch()
         undo.callback(watch.close)

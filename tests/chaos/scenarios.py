@@ -21,6 +21,7 @@ class Scenario:
     extras: Extras
     plan: WorldPlan = field(default_factory=WorldPlan)
     entry_share: float = 0.05
+    central_share: float = 0.06
 
     def plan_for(self, parameters: Parameters) -> WorldPlan:
         """The world for these parameters."""
@@ -66,7 +67,7 @@ ALL = (
         faults.postgres,
         Parameters(faults=5),
         (Parameters(faults=20),),
-        Extras.ONE_PER_EVENT_IN_FLIGHT,
+        Extras.IN_FLIGHT,
     ),
     Scenario(
         "postgres-away",
@@ -74,7 +75,7 @@ ALL = (
         faults.postgres_away,
         Parameters(faults=1, seconds=8),
         (Parameters(faults=1, seconds=30),),
-        Extras.ONE_PER_EVENT_IN_FLIGHT,
+        Extras.IN_FLIGHT,
     ),
     Scenario(
         "network",
@@ -127,6 +128,7 @@ ALL = (
         Extras.NONE,
         WorldPlan(variables={"CLIENT_CONTEXT_TTL_SECONDS": "2"}),
         entry_share=0.5,
+        central_share=0.3,
     ),
     Scenario(
         "replicas",

@@ -12,6 +12,7 @@ from tests.chaos import wire
 from tests.chaos.ledger import Kind
 
 KNOWN_CUSTOMERS = 1000
+UNKNOWN_SHARE = 0.03
 DEPARTMENTS = ("Boys", "Girls", "Men", "Sports", "Women", "Sport", "boys")
 CENTRAL_PREFIX, UNKNOWN_PREFIX = "cent-7f3a-", "cust-7f3a-"
 NAMES = DepartmentNames.with_aliases({})
@@ -32,9 +33,15 @@ class ShopEvent:
 
 @dataclass
 class Shop:
-    """Makes events in turn, the same ones for the same seed; `run` tells the events of this run from all others."""
+    """Makes events in turn, the same ones for the same seed; `run` tells the events of this run from all others.
+
+    For each focus event there are `entry_share` entry events. Customers whom the central alone knows are rare, since
+    entry events make them known here, and those whom nobody knows are rarer.
+    """
 
     seed: int
+    entry_share: float = 0.05
+    central_share: float = 0.06
     run: str = field(default_factory=lambda: uuid4().hex[:8])
 
     def __post_init__(self) -> None:
@@ -50,11 +57,6 @@ class Shop:
         department = "Garden" if self._number % 20 == 0 else self._random.choice(DEPARTMENTS)
         return self._focus(self._number, self._customer(), department)
 
-    def of(self, customer_id: str) -> ShopEvent:
-        """One focus event of this customer."""
-        self._number += 1
-        return self._focus(self._number, customer_id, self._random.choice(DEPARTMENTS))
-
     def central_customer(self) -> str:
         """A customer whom the central alone knows: a new one after a few events, or one of some time ago."""
         latest = self._number // EVENTS_PER_CENTRAL_CUSTOMER
@@ -67,11 +69,11 @@ class Shop:
 
     def _customer(self) -> str:
         kind = self._random.random()
-        if kind < 0.70:
-            return str(self._random.randint(1, KNOWN_CUSTOMERS))
-        if kind < 0.90:
+        if kind < self.central_share:
             return self.central_customer()
-        return f"{UNKNOWN_PREFIX}{self.run}-{self._number:06d}"
+        if kind < self.central_share + UNKNOWN_SHARE:
+            return f"{UNKNOWN_PREFIX}{self.run}-{self._number:06d}"
+        return str(self._random.randint(1, KNOWN_CUSTOMERS))
 
     def _focus(self, number: int, customer_id: str, department: str) -> ShopEvent:
         ts, x = int(time.time()), float(number)
