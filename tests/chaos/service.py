@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.process import ChildProcess
+from app.errors import EmbeddedFailed
 
 ServiceKind = Literal["product", "broken"]
 COMMANDS = {"product": ("-m", "app", "serve", "--host", LOOPBACK), "broken": ("-m", "tests.chaos.broken_service")}
@@ -51,7 +53,10 @@ class Service:
     @property
     def pid(self) -> int:
         """The process id; 0 when there is no process."""
-        return self._process.pid if self._process is not None and not self._process.has_ended else 0
+        process = self._process
+        with suppress(EmbeddedFailed):  # it may be stopped meanwhile
+            return process.pid if process is not None and not process.has_ended else 0
+        return 0
 
     def start(self) -> None:
         """A new life."""
@@ -98,9 +103,9 @@ class Service:
         self.is_wanted = False
         if self.is_frozen:
             self.thaw()
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.stop()
 
     def command(self, *arguments: str) -> int:
         """The exit code of a command of the product, in the environment of the service."""
