@@ -57,7 +57,7 @@ def overload(run: Run) -> None:
     run.load.begin(PROBE_RATE)
     ended = monotonic()
     run.struck("overload", began, ended)
-    has_recovered = holds_in_time(lambda: bool(run.load.ask(_answers_in_time)), MOST_WAIT_SECONDS)
+    has_recovered = holds_in_time(lambda: run.load.ask(_answers_in_time), MOST_WAIT_SECONDS)
     recovery = monotonic() - ended
     run.recoveries.append(recovery)
     most = max(rss_of(run.looks(began)))

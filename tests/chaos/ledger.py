@@ -1,6 +1,6 @@
 """What was sent, what the broker has acknowledged, and what came of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -95,10 +95,6 @@ class Ledger:
         """Events that are to end so, by name."""
         found = {name: self.entries[number] for name, number in self._by_name.items()}
         return {name: entry for name, entry in found.items() if entry.expected == expected}
-
-    def matching(self, condition: Callable[[Entry], bool]) -> Iterator[Entry]:
-        """The events of which it is true."""
-        return (entry for entry in self.entries.values() if condition(entry))
 
     def first_answer_after(self, at: float) -> float:
         """When an event that was sent after then was first answered; 0 if none was."""

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from tests.chaos import wire
@@ -13,6 +14,8 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.loop import LoopThread
 from tests.chaos.shop import Shop, ShopEvent, entry_payload
 from tests.e2e.stack import ENTRY, FOCUS, PREDICTION, REJECTED
+
+Answer = TypeVar("Answer")
 
 TICK_SECONDS = 0.005
 LATER_SECONDS = 2.0
@@ -158,7 +161,7 @@ class Load:
         """No more events."""
         self.begin(0)
 
-    def ask(self, question: Callable[[Ledger], object]) -> object:
+    def ask(self, question: Callable[[Ledger], Answer]) -> Answer:
         """Ask the ledger while nothing is entered in it."""
         return self._loop.ask(lambda: question(self.ledger))
 

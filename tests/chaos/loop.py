@@ -14,6 +14,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._tasks: list[asyncio.Task[None]] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -41,7 +42,6 @@ class LoopThread:
         self._loop.close()
 
     def _keep(self, task: "asyncio.Task[None]") -> None:
-        self._tasks = getattr(self, "_tasks", [])
         self._tasks.append(task)
 
 

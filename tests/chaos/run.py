@@ -79,20 +79,17 @@ class Run:
 
     def await_recovery(self, since: float) -> None:
         """Wait until all services are ready and an event sent since then has been answered; note both times."""
-        times: list[float] = []
         is_ready = self.world.is_ready_in_time(RECOVERY_SECONDS)
         self.readies.append(monotonic() - since)
 
-        def has_answered() -> bool:
-            answered = float(str(self.load.ask(lambda ledger: ledger.first_answer_after(since))))
-            times.append(answered - since)
-            return answered > 0
+        def answered_at() -> float:
+            return self.load.ask(lambda ledger: ledger.first_answer_after(since))
 
-        has_recovered = holds_in_time(has_answered, RECOVERY_SECONDS)
+        has_recovered = holds_in_time(lambda: answered_at() > 0, RECOVERY_SECONDS)
         self.check(is_ready, f"not ready {RECOVERY_SECONDS:.0f} s after a fault: {self.world.problems()}")
         self.check(has_recovered, f"no event was answered within {RECOVERY_SECONDS:.0f} s after a fault")
         if has_recovered:
-            self.recoveries.append(times[-1])
+            self.recoveries.append(answered_at() - since)
 
     def looks(self, since: float) -> list[Look]:
         """What the watch has seen from then on."""
@@ -137,7 +134,7 @@ def _running(world: World, parameters: Parameters, shop: Shop) -> Iterator[Run]:
 def _settle(run: Run) -> float:
     """Wait until everything has an outcome and nothing more comes, or for long enough."""
     began, patience = monotonic(), SETTLE_SECONDS[run.world.plan.service]
-    holds_in_time(lambda: bool(run.load.ask(lambda ledger: _is_settled(run, ledger))), patience)
+    holds_in_time(lambda: run.load.ask(lambda ledger: _is_settled(run, ledger)), patience)
     seconds = monotonic() - began
     holds_in_time(lambda: monotonic() - run.load.ledger.last_heard_at > QUIET_SECONDS, patience)
     threading.Event().wait(QUIET_SECONDS)
