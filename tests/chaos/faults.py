@@ -101,6 +101,8 @@ def postgres_away(run: Run) -> None:
         named = [look.at - began for look in looks if look.ready == 503 and "database" in look.problems]
         run.check(bool(looks) and all(look.live == 200 for look in looks), "/livez did not always answer with 200")
         run.check(bool(named), "/readyz did not name the database")
+        told = [text for at, text in tuple(run.load.till.statuses) if at >= began and "database" in text]
+        run.check(bool(told), "the status topic did not tell of the database")
         if named:
             run.figures["named by /readyz after"] = f"{named[0]:.1f} s"
             run.check_time(named[0] < NAMED_SECONDS, f"/readyz named the database only after {named[0]:.1f} s")

@@ -115,6 +115,8 @@ def perform(
             _check_decision_log(run)
             _check_logs(run)
         _tell_sizes(run)
+        if run.load.ledger.strangers:
+            run.figures["outcomes of other runs"] = str(run.load.ledger.strangers)
     report.counted, report.faults = counted, len(run.faults)
     report.recovery_seconds = max(run.recoveries, default=None)
     report.ready_seconds = max(run.readies, default=None)
