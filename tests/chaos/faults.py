@@ -22,8 +22,9 @@ def kill(run: Run) -> None:
 
 def _kill_one(run: Run, number: int) -> None:
     service = run.world.services[number % len(run.world.services)]
-    run.struck("kill", monotonic())
+    began = monotonic()
     service.kill()
+    run.struck("kill", began, monotonic())
     service.start()
     run.await_recovery(service.started_at)
 
