@@ -20,6 +20,7 @@ SOAK_GROWTH = 0.05
 WARM_EVENTS = 10_000
 MOST_MORE = {"files": 64, "threads": 4}  # connections to the central are kept, 64 at most
 MOST_MORE_CONNECTIONS = 8
+OK = 200
 NO_SPACE = "No space left on device"
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE client_port IS NOT NULL"
 
@@ -33,13 +34,15 @@ def disk_full(run: Run) -> None:
         with filled(run.world.stack.folder / "postgres"):
             run.pause(run.parameters.seconds, run.parameters.seconds)
             looks = run.looks(began)
+        unready = sum(look.ready != OK for look in looks)
+        run.figures["/readyz not ready meanwhile"] = f"{unready} of {len(looks)} times"
         if run.world.stack.postgres.pid is None:
             restarts += 1
             run.world.stop_postgres()
             run.world.start_postgres()
         run.struck("disk full", began, monotonic())
         run.await_recovery(monotonic())
-        run.check(bool(looks) and all(look.live == 200 for look in looks), "/livez did not always answer with 200")
+        run.check(bool(looks) and all(look.live == OK for look in looks), "/livez did not always answer with 200")
     run.figures["PostgreSQL gave up"] = f"{restarts} times"
     missed = sum(path.read_text(errors="replace").count(NO_SPACE) for path in run.world.postgres_logs())
     run.figures["writes refused for want of room"] = str(missed)
