@@ -85,7 +85,8 @@ class BrokerMessaging:
         background.run("outbox", self.outbox.run())
         background.run("sweeper", self.outbox.sweep())
         health.watch(lambda: self._focus.announce(health.problems))
-        focus = FocusConsumer(services, self._focus, self.outbox, names, metrics)
+        report = health.reporter("decision_log")
+        focus = FocusConsumer(services, self._focus, self.outbox, names, metrics, report)
         entry = EntryConsumer(services, self._entry, self.outbox, metrics)
         consumers = [background.start("focus consumer", focus.run()), background.start("entry consumer", entry.run())]
         stack.push_async_callback(self._stop, consumers)

@@ -23,7 +23,7 @@ from app.handlers import Decided, Gathered, Services, decide_batch, gather, gath
 from app.ports import InboundMessage, Inbox
 from app.results import encode_dead_letter
 from app.transport.metrics import Metrics
-from app.transport.outbox import Outbox, retried
+from app.transport.outbox import Outbox, retried, untold
 
 log = structlog.get_logger(__name__)
 
@@ -151,11 +151,18 @@ class EntryConsumer:
 
 
 class FocusConsumer:
-    """Turns focus messages into decisions."""
+    """Turns focus messages into decisions; `report` is told when the log does not take them, and None when it does."""
 
     def __init__(
-        self, services: Services, inbox: Inbox, outbox: Outbox, names: DepartmentNames, metrics: Metrics
+        self,
+        services: Services,
+        inbox: Inbox,
+        outbox: Outbox,
+        names: DepartmentNames,
+        metrics: Metrics,
+        report: Callable[[str | None], None] = untold,
     ) -> None:
+        self._report = report
         self._services = services
         self._outbox = outbox
         self._names = names
@@ -202,7 +209,7 @@ class FocusConsumer:
     async def _decide(self, pending: Sequence[Pending[FocusEvent]], gathered: Sequence[Gathered]) -> None:
         if not pending:
             return
-        decided = await retried(partial(decide_batch, self._services, gathered), self._metrics)
+        decided = await retried(partial(decide_batch, self._services, gathered), self._metrics, self._report)
         for stage, seconds in decided[0].stage_seconds.items():
             self._metrics.stage_seconds.labels(stage).observe(seconds)
         for one, outcome in zip(pending, decided, strict=True):

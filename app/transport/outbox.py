@@ -24,6 +24,7 @@ Answer = TypeVar("Answer")
 Outcome = Decision | DeadLetter
 
 ATTEMPTS = 3
+TOLERATED = 2
 AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 15.0
 SWEEP_AGE = timedelta(seconds=60)
@@ -39,15 +40,32 @@ class Topics:
     expiry: timedelta | None
 
 
-async def retried(work: Callable[[], Awaitable[Answer]], metrics: Metrics) -> Answer:
-    """Do it until the database is there to do it; the broker holds the events meanwhile."""
+def untold(problem: str | None) -> None:
+    """For work whose trouble shows elsewhere."""
+
+
+async def retried(
+    work: Callable[[], Awaitable[Answer]], metrics: Metrics, report: Callable[[str | None], None] = untold
+) -> Answer:
+    """Do it until the database is there to do it; the broker holds the events meanwhile.
+
+    `report` is told what is wrong when it has failed for a while (a database may answer, and yet have no room to
+    write), and None when it works.
+    """
     async for attempt in stamina.retry_context(
         on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=2, wait_jitter=0.2
     ):
         with attempt:
             if attempt.num > 1:
                 metrics.retries.labels("database").inc()
-            return await work()
+            problem = None
+            try:
+                return await work()
+            except DatabaseUnavailable as error:
+                problem = str(error) if attempt.num > TOLERATED else None
+                raise
+            finally:
+                report(problem)
     raise AssertionError("an endless retry has ended")
 
 

@@ -291,6 +291,19 @@ async def test_work_is_tried_until_the_database_is_there() -> None:
         assert await retried(work, Metrics()) == "done"
 
 
+async def test_a_database_that_fails_again_and_again_is_told_until_it_does_not() -> None:
+    failures, told = [DatabaseUnavailable("no room")] * 4, list[str | None]()
+
+    async def work() -> None:
+        if failures:
+            raise failures.pop()
+
+    with stamina.set_testing(True, attempts=10, cap=True):
+        await retried(work, Metrics(), told.append)
+
+    assert told == [None, None, "no room", "no room", None]
+
+
 async def test_the_sweeper_publishes_the_same_bytes_a_minute_after_the_decision() -> None:
     shop, broker, metrics = Shop(), MemoryBroker(), Metrics()
     old, *_ = await decided(shop, 1)
