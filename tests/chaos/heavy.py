@@ -34,8 +34,9 @@ def disk_full(run: Run) -> None:
         with filled(run.world.stack.folder / "postgres"):
             run.pause(run.parameters.seconds, run.parameters.seconds)
             looks = run.looks(began)
-        unready = sum(look.ready != OK for look in looks)
-        run.figures["/readyz not ready meanwhile"] = f"{unready} of {len(looks)} times"
+        named = [look.at - began for look in looks if "decision_log" in look.problems]
+        run.check(bool(named), "/readyz did not name the decision log")
+        run.figures["named by /readyz after"] = f"{min(named, default=0):.1f} s"
         if run.world.stack.postgres.pid is None:
             restarts += 1
             run.world.stop_postgres()
