@@ -160,7 +160,7 @@ ALL = (
         "five times the sustainable rate for a while",
         heavy.overload,
         Parameters(rate=150, seconds=8),
-        (Parameters(rate=600, seconds=30),),
+        (Parameters(rate=300, seconds=30),),
         Extras.NONE,
         WorldPlan(has_lines=False),
     ),
