@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
 from hashlib import blake2b
 from time import perf_counter
+from uuid import UUID
 
 from app.domain.catalogue import Catalogue
 from app.domain.customer import ContextSource, CustomerContext
@@ -202,6 +203,16 @@ async def gather_from_central(
     entries = [EntryEvent(event.customer_id, event.ts) for event in events]
     entered = await handle_entries(services, entries, is_dry_run=is_dry_run)
     return [Gathered(event, one.context, one.source) for event, one in zip(events, entered, strict=True)]
+
+
+async def recall(services: Services, events: Sequence[FocusEvent]) -> dict[UUID, Decided]:
+    """What the log says of those of these events that are decided already, by decision id; raises DatabaseUnavailable.
+
+    For events whose context is dear: those of customers not known here.
+    """
+    logged = await services.log.recorded(events)
+    again = await encode_again(services, list(logged.values()))
+    return {decision.decision_id: Decided(decision, result, True, None, {}) for decision, result in again}
 
 
 async def decide_batch(services: Services, batch: Sequence[Gathered], *, is_dry_run: bool = False) -> list[Decided]:

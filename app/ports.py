@@ -14,6 +14,7 @@ from app.domain.customer import CustomerContext
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
 from app.domain.eligibility import Screening
+from app.domain.event import FocusEvent
 from app.domain.features import Floats
 
 
@@ -136,6 +137,10 @@ class DecisionLog(Protocol):
 
         Raises DatabaseUnavailable.
         """
+        ...
+
+    async def recorded(self, events: Sequence[FocusEvent]) -> Mapping[UUID, Decision]:
+        """The decisions on these events that there are already, by id. Raises DatabaseUnavailable."""
         ...
 
     async def find(self, decision_id: UUID) -> Decision | None:

@@ -15,6 +15,7 @@ from app.domain.coupon import Coupon
 from app.domain.customer import CustomerContext
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
+from app.domain.event import FocusEvent
 from app.ports import CachedContext, InboundMessage, OutboundMessage, UnknownCustomer
 
 MAX_DECISIONS = 100_000
@@ -108,6 +109,11 @@ class MemoryDecisionLog:
         """See DecisionLog."""
         waiting = (one for one in self._unpublished.values() if decided_from <= one.basis.decided_at < decided_before)
         yield sorted(waiting, key=lambda one: one.basis.decided_at)[:limit]
+
+    async def recorded(self, events: Sequence[FocusEvent]) -> Mapping[UUID, Decision]:
+        """See DecisionLog."""
+        keys = [event.decision_id for event in events]
+        return {key: self._decisions[key] for key in keys if key in self._decisions}
 
     async def find(self, decision_id: UUID) -> Decision | None:
         """See DecisionLog."""

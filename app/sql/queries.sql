@@ -85,9 +85,11 @@ ON CONFLICT (event_day, decision_id) DO NOTHING
 RETURNING decision_id;
 
 -- name: find_decisions
+-- A copy of a named event may name another day than the first.
 SELECT d.*
 FROM unnest($1::date[], $2::uuid[]) AS k (event_day, decision_id)
-JOIN decision d ON d.event_day = k.event_day AND d.decision_id = k.decision_id;
+LEFT JOIN named_event n ON n.decision_id = k.decision_id
+JOIN decision d ON d.event_day = coalesce(n.event_day, k.event_day) AND d.decision_id = k.decision_id;
 
 -- name: mark_published
 UPDATE decision d

@@ -19,7 +19,7 @@ from app.domain.department import DepartmentNames
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import EventRefused, FieldProblem
 from app.events import customer_named, parse_entry, parse_focus
-from app.handlers import Decided, Gathered, Services, decide_batch, gather, gather_from_central, handle_entries
+from app.handlers import Decided, Gathered, Services, decide_batch, gather, gather_from_central, handle_entries, recall
 from app.ports import InboundMessage, Inbox
 from app.results import encode_dead_letter
 from app.transport.metrics import Metrics
@@ -204,7 +204,14 @@ class FocusConsumer:
 
     async def _work_with_central(self, pending: Sequence[Pending[FocusEvent]]) -> None:
         events = [one.event for one in pending]
-        await self._decide(pending, await retried(partial(gather_from_central, self._services, events), self._metrics))
+        recalled = await retried(partial(recall, self._services, events), self._metrics)
+        for one in pending:
+            if one.event.decision_id in recalled:
+                self._settle(one, recalled[one.event.decision_id])
+        new = [one for one in pending if one.event.decision_id not in recalled]
+        if new:
+            events = [one.event for one in new]
+            await self._decide(new, await retried(partial(gather_from_central, self._services, events), self._metrics))
 
     async def _decide(self, pending: Sequence[Pending[FocusEvent]], gathered: Sequence[Gathered]) -> None:
         if not pending:

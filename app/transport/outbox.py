@@ -56,16 +56,15 @@ async def retried(
         on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=2, wait_jitter=0.2
     ):
         with attempt:
-            if attempt.num > 1:
-                metrics.retries.labels("database").inc()
-            problem = None
             try:
-                return await work()
+                answer = await work()
             except DatabaseUnavailable as error:
-                problem = str(error) if attempt.num > TOLERATED else None
+                metrics.retries.labels("database").inc()
+                if attempt.num > TOLERATED:
+                    report(str(error))
                 raise
-            finally:
-                report(problem)
+            report(None)
+            return answer
     raise AssertionError("an endless retry has ended")
 
 

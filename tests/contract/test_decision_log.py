@@ -405,3 +405,14 @@ async def test_the_decisions_for_a_customer_come_newest_first_and_so_many(log: D
     assert list(await log.of_customer(FOCUS.customer_id, EVERYTHING)) == newest_first
     assert list(await log.of_customer(FOCUS.customer_id, 2)) == newest_first[:2]
     assert list(await log.of_customer("nobody", EVERYTHING)) == []
+
+
+async def test_decisions_are_found_by_their_events(logs: tuple[DecisionLog, DecisionLog]) -> None:
+    named = replace(FOCUS, event_id="camera-1")
+    decisions = [decided(), decided(named), decided(replace(FOCUS, ts=192322800))]
+    await logs[0].record(decisions, BODIES)
+    copies = [FOCUS, replace(named, ts=FOCUS.ts + 90 * 24 * 3600), replace(FOCUS, ts=192322800), events(1)[0]]
+
+    found = await logs[1].recorded(copies)
+
+    assert found == {decision.decision_id: decision for decision in decisions}

@@ -329,6 +329,22 @@ async def test_an_event_of_a_customer_nobody_knows_is_decided_on_the_defaults() 
     assert shop.log.inserted[0].basis.context == replace(TERMS.unknown_customer, customer_id="nobody")
 
 
+async def test_a_copy_of_an_event_that_was_decided_without_a_context_asks_nobody_again() -> None:
+    shop, broker = Shop(), MemoryBroker()
+    first, copy, other = Letter(body("nobody")), Letter(body("nobody")), Letter(body("nobody", ts=2))
+    bench = Bench(shop, broker)
+
+    await bench.read_focus(FullInbox(first))
+    await bench.read_focus(FullInbox(copy, other))
+    await bench.outbox.drain()
+
+    assert shop.central.asked == ["nobody", "nobody"]
+    assert [one.acknowledgements for one in (first, copy, other)] == [1, 1, 1]
+    assert broker.published[0].payload == broker.published[1].payload
+    assert [decision.event.ts for decision in shop.log.inserted] == [1, 2]
+    assert bench.count("decisions_total", reason="unknown_customer", repeated="true") == 1
+
+
 async def test_a_fault_while_asking_the_central_is_told_by_a_dead_letter() -> None:
     shop, broker = Shop(scorer=ScoresByCoupon(faulty=["nobody"])), MemoryBroker()
     faulty, other = Letter(body("nobody")), Letter(body("nobody either"))

@@ -91,6 +91,14 @@ class PostgresDecisionLog:
             wanted = decided_from, decided_before, limit if is_ours else 0
             yield [_decision(row) for row in await connection.fetch(self._sql["unpublished_decisions"], *wanted)]
 
+    async def recorded(self, events: Sequence[FocusEvent]) -> Mapping[UUID, Decision]:
+        """See DecisionLog."""
+        keys = [event.day for event in events], [event.decision_id for event in events]
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(self._sql["find_decisions"], *keys)
+        decisions = map(_decision, rows)
+        return {decision.decision_id: decision for decision in decisions}
+
     async def find(self, decision_id: UUID) -> Decision | None:
         """See DecisionLog."""
         async with self._database.connection() as connection:
