@@ -99,6 +99,7 @@ class Outbox:
         self._refused_topics: set[str] = set()
         self._published: list[Outcome] = []
         self._has_published = asyncio.Event()
+        self._marking = asyncio.Lock()
         self._on_the_way = 0
         self._is_empty = asyncio.Event()
 
@@ -196,12 +197,13 @@ class Outbox:
         await self._mark()
 
     async def _mark(self) -> None:
-        batch, self._published = self._published, []
-        try:
-            await self._mark_published(batch)
-        except DatabaseUnavailable:
-            self._published = batch + self._published
-            raise
+        async with self._marking:  # who drains waits for the batch that `run` is marking, too
+            batch, self._published = self._published, []
+            try:
+                await self._mark_published(batch)
+            except DatabaseUnavailable:
+                self._published = batch + self._published
+                raise
 
     async def _mark_published(self, outcomes: Sequence[Outcome]) -> None:
         decisions = [one for one in outcomes if isinstance(one, Decision)]
@@ -246,6 +248,7 @@ class Outbox:
             except PublishRefused as error:
                 self._refused(error.topic, error)
                 continue
+            self._accepted(message.topic)
             published.append(outcome)
             self._metrics.swept.inc()
         await self._mark_published(published)
