@@ -197,7 +197,7 @@ class Settings(BaseSettings):
     mqtt_shared_group: Annotated[str, AfterValidator(_share_name)] = _variable(
         "MQTT_SHARED_GROUP",
         default="",
-        description="Subscribe as `$share/<group>/<topic>`, so that replicas share the events; empty: plain.",
+        description="Subscribe as `$share/<group>/<topic>`, so that instances share the events; empty: plain.",
     )
     mqtt_keepalive_seconds: Annotated[int, Field(ge=5, le=600)] = _variable(
         "MQTT_KEEPALIVE_SECONDS", default=15, description="A broker silent for one and a half times this is away."
