@@ -147,8 +147,18 @@ WHERE coupon_hash = ANY (
 );
 
 -- name: find_decision
--- $1 UUID. The id does not tell the day, with which the key begins: this goes through the index of every partition.
-SELECT * FROM decision WHERE decision_id = $1 LIMIT 1;
+-- $1 UUID. The key begins with the day, which the id does not tell: before version 18, PostgreSQL would read the whole
+-- index of every partition, unless it is given the days.
+SELECT * FROM decision
+WHERE decision_id = $1
+  AND event_day = ANY (ARRAY (
+      SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD')
+      FROM pg_inherits
+      WHERE inhparent = 'decision'::regclass AND inhrelid <> 'decision_other_days'::regclass
+  ))
+UNION ALL
+SELECT * FROM decision_other_days WHERE decision_id = $1
+LIMIT 1;
 
 -- name: decisions_of_customer
 SELECT * FROM decision
