@@ -147,9 +147,7 @@ class Outbox:
             self._is_empty.set()
         error = future.exception()
         if error is None:
-            self._accepted(sending.message.topic)
-            self._published.append(sending.outcome)
-            self._has_published.set()
+            self._accepted(sending.message.topic, sending.outcome)
             sending.then()
             return
         if not isinstance(error, BrokerUnavailable):
@@ -169,7 +167,9 @@ class Outbox:
         if sending.is_live():
             self._send(sending)
 
-    def _accepted(self, topic: str) -> None:
+    def _accepted(self, topic: str, outcome: Outcome) -> None:
+        self._published.append(outcome)
+        self._has_published.set()
         if topic in self._refused_topics:
             self._refused_topics.remove(topic)
             if not self._refused_topics:
@@ -239,7 +239,7 @@ class Outbox:
             await self._publish_again([(letter, self._dead_letter(letter)) for letter in letters])
 
     async def _publish_again(self, messages: Sequence[tuple[Outcome, OutboundMessage]]) -> None:
-        published: list[Outcome] = []
+        swept = 0
         for outcome, message in messages:
             try:
                 await self._publisher.publish(message)
@@ -248,9 +248,9 @@ class Outbox:
             except PublishRefused as error:
                 self._refused(error.topic, error)
                 continue
-            self._accepted(message.topic)
-            published.append(outcome)
+            self._accepted(message.topic, outcome)
             self._metrics.swept.inc()
-        await self._mark_published(published)
-        if published:
-            log.warning("published outcomes that the broker never had", outcomes=len(published))
+            swept += 1
+        await self._mark()
+        if swept:
+            log.warning("published outcomes that the broker never had", outcomes=swept)

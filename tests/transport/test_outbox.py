@@ -235,6 +235,22 @@ async def test_the_sweeper_publishes_dead_letters_that_the_broker_never_had() ->
     assert count(metrics, "outcomes_swept_total") == 1
 
 
+async def test_what_was_swept_is_marked_although_the_sweep_was_broken_off() -> None:
+    shop, publisher = Shop(), HeldPublisher(None)
+    outbox = outbox_of(shop, publisher)
+    first, second = await decided(shop, 1, 2)
+    shop.clock.now = NOW + MINUTE + timedelta(seconds=1)
+
+    sweep = asyncio.create_task(outbox.sweep_once())
+    await turns()
+    sweep.cancel()
+    await asyncio.wait([sweep])
+    await outbox.drain()
+
+    assert publisher.payloads == [first.result, second.result]
+    assert shop.log.marked == [first.decision]
+
+
 async def test_a_broker_that_takes_what_is_swept_refuses_no_more() -> None:
     shop, publisher = Shop(), HeldPublisher(REFUSED, None)
     told: list[str | None] = []
