@@ -140,9 +140,9 @@ WHERE dead_letter_id = ANY (ARRAY (SELECT dead_letter_id FROM dead_letter WHERE 
 
 -- name: delete_coupon_bodies
 -- Longer than the decisions that name them: those on events of the week to come go a week later than the others, and the
--- time of use is noted once a day.
+-- time of use is noted once a day. The condition stands twice, for a coupon that is used again at this moment.
 DELETE FROM encoded_coupon
-WHERE coupon_hash = ANY (
+WHERE last_used < $1::timestamptz - interval '10 days' AND coupon_hash = ANY (
     ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '10 days' LIMIT $2)
 );
 
