@@ -47,7 +47,7 @@ export COUPON_PREDICTION_TOPIC_NAME='customer/prediction'
 # `MQTTv5`, or `MQTTv311`; a broker that refuses 5 is spoken to in 3.1.1.
 # export MQTT_PROTOCOL_VERSION='MQTTv5'
 
-# Subscribe as `$share/<group>/<topic>`, so that replicas share the events; empty: plain.
+# Subscribe as `$share/<group>/<topic>`, so that instances share the events; empty: plain.
 # export MQTT_SHARED_GROUP=''
 
 # A broker silent for one and a half times this is away.

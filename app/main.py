@@ -112,6 +112,8 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 
 def _tell_of_open_doors(routes: Sequence[str], is_open: bool) -> None:
+    if not routes:
+        return  # who adopts answers nobody
     if is_open:
         log.warning("no API key was made yet: these answer anyone who can reach them, keep them inside", routes=routes)
     else:

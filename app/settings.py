@@ -104,6 +104,12 @@ def _topic_filter(value: str) -> str:
     return value
 
 
+def _share_name(value: str) -> str:
+    if _has_wildcard(value) or "/" in value:
+        raise ValueError("must be a name without /, + and #: the topic follows it")
+    return value
+
+
 Topic = Annotated[str, AfterValidator(_topic)]
 TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)]
@@ -188,10 +194,10 @@ class Settings(BaseSettings):
         default="MQTTv5",
         description="`MQTTv5`, or `MQTTv311`; a broker that refuses 5 is spoken to in 3.1.1.",
     )
-    mqtt_shared_group: str = _variable(
+    mqtt_shared_group: Annotated[str, AfterValidator(_share_name)] = _variable(
         "MQTT_SHARED_GROUP",
         default="",
-        description="Subscribe as `$share/<group>/<topic>`, so that replicas share the events; empty: plain.",
+        description="Subscribe as `$share/<group>/<topic>`, so that instances share the events; empty: plain.",
     )
     mqtt_keepalive_seconds: Annotated[int, Field(ge=5, le=600)] = _variable(
         "MQTT_KEEPALIVE_SECONDS", default=15, description="A broker silent for one and a half times this is away."
@@ -262,7 +268,7 @@ class Settings(BaseSettings):
         default=3600,
         description="A context from the central is fresh for this long; an older one is fetched again on entry.",
     )
-    default_customer: Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)] = _variable(
+    default_customer: Pairs = _variable(
         "DEFAULT_CUSTOMER",
         default={},
         description="What is assumed of an unknown customer, e.g. `gender=F,age=35,mean_buy_price=20`.",

@@ -38,6 +38,16 @@ def test_without_an_optional_part_it_is_ready_and_says_what_it_does_without() ->
     assert health.parts == {"model": None, "central": "away"}
 
 
+def test_who_watches_learns_how_it_stands_and_every_change() -> None:
+    health, seen = Health({"broker": "away"}), list[dict[str, str]]()
+    health.watch(lambda: seen.append(dict(health.problems)))
+
+    for problem in ("away", "refused", None):
+        health.reporter("broker")(problem)
+
+    assert seen == [{"broker": "away"}, {"broker": "refused"}, {}]
+
+
 def test_each_change_is_told_once(told: list[EventDict]) -> None:
     report = Health({}).reporter("broker")
     for problem in ("away", "away", "refused", None, None, "away"):

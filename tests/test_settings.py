@@ -254,6 +254,8 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("ENTRY_EVENT_TOPIC_NAME", "shop/entry+"),
         ("COUPON_PREDICTION_TOPIC_NAME", "shop/+"),
         ("DEAD_LETTER_TOPIC_NAME", "shop/#"),
+        ("MQTT_SHARED_GROUP", "shop/one"),
+        ("MQTT_SHARED_GROUP", "shop+"),
         ("MESSAGE_EXPIRY_SECONDS", "4294967296"),
         ("MQTT_RECEIVE_MAXIMUM", "-77"),
         ("PREDICTION_THRESHOLD", "1.5"),

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 from contextlib import ExitStack
 
 import paho.mqtt.client as paho
@@ -44,6 +45,13 @@ class LenientClient(paho.Client):
         except ssl.SSLError as error:  # in TLS 1.3 a client certificate is refused only after the handshake
             self.tls_error = error
             raise
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        """Hang up on a packet that cannot be read: its thread would die of the error, and nobody would hear of it."""
+        try:
+            return super()._packet_handle()
+        except (IndexError, ValueError, struct.error) as error:
+            raise MalformedPacket(str(error)) from error
 
     def _handle_publish(self) -> MQTTErrorCode:
         if self._protocol is not MQTTProtocolVersion.MQTTv5:

@@ -83,13 +83,13 @@ class BrokerMessaging:
         background.run("broker link", self._focus.run())
         background.run("broker link for entry events", self._entry.run())
         background.run("outbox", self.outbox.run())
-        background.run("sweeper", self.outbox.sweep())
         health.watch(lambda: self._focus.announce(health.problems))
         report = health.reporter("decision_log")
         focus = FocusConsumer(services, self._focus, self.outbox, names, metrics, report)
         entry = EntryConsumer(services, self._entry, self.outbox, metrics)
         consumers = [background.start("focus consumer", focus.run()), background.start("entry consumer", entry.run())]
         stack.push_async_callback(self._stop, consumers)
+        background.run("sweeper", self.outbox.sweep())  # ends before `_stop`, which marks what it has published
 
     async def leave(self) -> bool:
         """See Messaging. The focus link goes last, since outcomes of all events leave by it."""

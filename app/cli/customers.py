@@ -23,7 +23,9 @@ def forget(
     from app.settings import Settings
 
     url = Settings.from_environment(needs_broker=False).postgres_url
-    counts = waiting(lambda: connected(url, lambda connection: forgetting.forget(connection, customer_id)), wait)
+    counts = waiting(
+        lambda: connected(url, lambda connection: forgetting.forget(connection, customer_id.strip())), wait
+    )
     for table, count in counts.items():
         typer.echo(f"{table}: {count:,} rows deleted")
 

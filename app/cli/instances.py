@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
@@ -48,6 +48,8 @@ def drain(
             fail(
                 f"nobody answers as {name}; what waits for a lost instance: python -m app adopt {name}\n", EXIT_REFUSED
             )
+        case _:
+            assert_never(state)
 
 
 def adopt(client_id: Instance = None, timeout: Limit = 600) -> None:

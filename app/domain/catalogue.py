@@ -12,7 +12,7 @@ from app.domain.eligibility import Screening, screen
 class Catalogue:
     """All coupons with their products.
 
-    Two catalogues with the same coupons have the same `version`, on every replica and after every restart. The
+    Two catalogues with the same coupons have the same `version`, on every instance and after every restart. The
     screening of a department is the same all day, so it is made once a day and kept.
     """
 

@@ -50,7 +50,7 @@ class FocusEvent:
 
     @property
     def decision_id(self) -> UUID:
-        """The same for every copy of the event, on every replica: it makes the decision unique.
+        """The same for every copy of the event, on every instance: it makes the decision unique.
 
         The sender's own name for the event counts together with its customer: senders number their events from 1.
         """

@@ -141,15 +141,26 @@ DELETE FROM dead_letter
 WHERE dead_letter_id = ANY (ARRAY (SELECT dead_letter_id FROM dead_letter WHERE received_at < $1::timestamptz LIMIT $2));
 
 -- name: delete_coupon_bodies
--- Two days longer than the decisions that name them: the time of use is noted once a day.
+-- Longer than the decisions that name them: those on events of the week to come go a week later than the others, and the
+-- time of use is noted once a day. The condition stands twice, for a coupon that is used again at this moment.
 DELETE FROM encoded_coupon
-WHERE coupon_hash = ANY (
-    ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '2 days' LIMIT $2)
+WHERE last_used < $1::timestamptz - interval '10 days' AND coupon_hash = ANY (
+    ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '10 days' LIMIT $2)
 );
 
 -- name: find_decision
--- $1 UUID. The id does not tell the day, with which the key begins: this goes through the index of every partition.
-SELECT * FROM decision WHERE decision_id = $1 LIMIT 1;
+-- $1 UUID. The key begins with the day, which the id does not tell: before version 18, PostgreSQL would read the whole
+-- index of every partition, unless it is given the days.
+SELECT * FROM decision
+WHERE decision_id = $1
+  AND event_day = ANY (ARRAY (
+      SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD')
+      FROM pg_inherits
+      WHERE inhparent = 'decision'::regclass AND inhrelid <> 'decision_other_days'::regclass
+  ))
+UNION ALL
+SELECT * FROM decision_other_days WHERE decision_id = $1
+LIMIT 1;
 
 -- name: decisions_of_customer
 SELECT * FROM decision

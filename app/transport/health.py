@@ -21,8 +21,9 @@ class Health:
         self.crashed: list[str] = []
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Call it after every change."""
+        """Call it now, and after every change."""
         self._watchers.append(watcher)
+        watcher()
 
     @property
     def problems(self) -> Mapping[str, str]:

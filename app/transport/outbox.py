@@ -116,6 +116,7 @@ class Outbox:
         self._refused_topics: set[str] = set()
         self._published: list[Outcome] = []
         self._has_published = asyncio.Event()
+        self._marking = asyncio.Lock()
         self._on_the_way = 0
         self._is_empty = asyncio.Event()
 
@@ -163,9 +164,7 @@ class Outbox:
             self._is_empty.set()
         error = future.exception()
         if error is None:
-            self._accepted(sending.message.topic)
-            self._published.append(sending.outcome)
-            self._has_published.set()
+            self._accepted(sending.message.topic, sending.outcome)
             sending.then()
             return
         if not isinstance(error, BrokerUnavailable):
@@ -185,7 +184,9 @@ class Outbox:
         if sending.is_live():
             self._send(sending)
 
-    def _accepted(self, topic: str) -> None:
+    def _accepted(self, topic: str, outcome: Outcome) -> None:
+        self._published.append(outcome)
+        self._has_published.set()
         if topic in self._refused_topics:
             self._refused_topics.remove(topic)
             if not self._refused_topics:
@@ -213,12 +214,13 @@ class Outbox:
         await self._mark()
 
     async def _mark(self) -> None:
-        batch, self._published = self._published, []
-        try:
-            await self._mark_published(batch)
-        except DatabaseUnavailable:
-            self._published = batch + self._published
-            raise
+        async with self._marking:  # who drains waits for the batch that `run` is marking, too
+            batch, self._published = self._published, []
+            try:
+                await self._mark_published(batch)
+            except DatabaseUnavailable:
+                self._published = batch + self._published
+                raise
 
     async def _mark_published(self, outcomes: Sequence[Outcome]) -> None:
         decisions = [one for one in outcomes if isinstance(one, Decision)]
@@ -254,7 +256,7 @@ class Outbox:
             await self._publish_again([(letter, self._dead_letter(letter)) for letter in letters])
 
     async def _publish_again(self, messages: Sequence[tuple[Outcome, OutboundMessage]]) -> None:
-        published: list[Outcome] = []
+        swept = 0
         for outcome, message in messages:
             try:
                 await self._publisher.publish(message)
@@ -263,8 +265,9 @@ class Outbox:
             except PublishRefused as error:
                 self._refused(error.topic, error)
                 continue
-            published.append(outcome)
+            self._accepted(message.topic, outcome)
             self._metrics.swept.inc()
-        await self._mark_published(published)
-        if published:
-            log.warning("published outcomes that the broker never had", outcomes=len(published))
+            swept += 1
+        await self._mark()
+        if swept:
+            log.warning("published outcomes that the broker never had", outcomes=swept)

@@ -637,6 +637,36 @@ async def test_why_there_is_no_link_is_told(answers: Sequence[bytes], problem: s
     assert states.said[0].startswith(f"127.0.0.1:{port}: {problem}")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "answers"),
+    [
+        ("MQTTv5", [b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01"]),
+        ("MQTTv311", [b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x01"]),
+    ],
+)
+async def test_a_broker_that_sends_what_is_no_message_is_left(
+    protocol: Literal["MQTTv5", "MQTTv311"], answers: Sequence[bytes]
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            for one in answers:
+                await read_packet(reader)
+                writer.write(one)
+            writer.write(b"\x32\x02\x00\x50")
+            await writer.drain()
+            await reader.read()
+
+    states = States()
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        link = MqttLink(BrokerAccess([("127.0.0.1", port)], "service", protocol), ["shop/focus"], states)
+        running = asyncio.create_task(link.run())
+        await states.until(lambda said: len(said) > 1)
+        await stop(running)
+
+    assert states.said[:2] == [None, "connection lost: Protocol error"]
+
+
 # MQTT 3.1.1
 
 

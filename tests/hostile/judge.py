@@ -92,7 +92,7 @@ async def judge(campaign: Campaign, before: Before) -> Counter[str]:
         problems.append(f"tables were {before.tables}, and are {after}")
     problems += [f"{path} answers no longer" for path in ("/livez", "/readyz") if not _is_fine(campaign.stack, path)]
     if problems:
-        blamed = [one for key, one in ledger.first_input.items() if key in _blamed(ledger)]
+        blamed = [ledger.first_input[key] for key in ledger.letters if not ledger.seen_letters[key]]
         raise CampaignFailed("; ".join(problems), blamed[:100])
     return counted
 
@@ -130,11 +130,7 @@ def _miscounted(ledger: Ledger, counted: Counter[str]) -> list[str]:
     outcomes = sum(counted[name] for name in ranges) + ledger.dry_runs
     if counted["events"] != outcomes:
         problems.append(f"{counted['events']} events read, {outcomes} outcomes")
-    return problems + [
-        f"{name}: {counted[name]}"
-        for name in ("dead_letters_lost", "publish_failures", "batch_retries")
-        if counted[name]
-    ]
+    return problems + [f"{name}: {counted[name]}" for name in ("publish_failures", "batch_retries") if counted[name]]
 
 
 def _letters(ledger: Ledger) -> list[str]:
@@ -172,10 +168,6 @@ def _wrong_in_log(ledger: Ledger, now: Logged, earlier: Logged) -> list[str]:
     if invented := ledger.seen_results - to_be_published:
         problems.append(f"{len(invented)} results that are not in the log")
     return problems
-
-
-def _blamed(ledger: Ledger) -> set[bytes]:
-    return {key for key in ledger.letters if not ledger.seen_letters[key]}
 
 
 def _topics(ledger: Ledger) -> list[str]:

@@ -43,6 +43,7 @@ from tests.transport.builders import (
 from tests.transport.eventually import eventually
 
 KEY = "a key that is for tests alone"
+ADMIN_KEY = "an-admin-key-of-the-environment-0"
 WHO = "Wilhelmina-90210"
 OTHER = "Ottokar-31337"
 HASH = customer_hash(KEY, WHO)
@@ -298,6 +299,20 @@ async def test_the_requests_of_a_customer_are_logged_with_a_hash_and_without_pat
     assert (put_off["customer"], put_off["problem"]) == (HASH, f"no row of {HASH}")
     captured = capsys.readouterr()
     assert WHO not in f"{log.text}{captured.out}{captured.err}"
+
+
+async def test_who_asks_for_the_decisions_of_a_customer_is_logged_with_a_hash(tmp_path: Path) -> None:
+    log = Log(tmp_path / "messages.log")
+    variables = {"LOG_FILENAME": str(log.path), "LOG_LEVEL": "DEBUG", "LOG_HASH_KEY": KEY, "ADMIN_API_KEY": ADMIN_KEY}
+    async with running_app(**variables) as app, served(app) as client:
+        client.headers["X-API-Key"] = ADMIN_KEY
+        decision = (await client.post("/mock_focus", json={"id": WHO, "ts": 1, "dep": "Boys"})).json()["decision"]
+        await client.get("/api/v1/decisions", params={"customer_id": WHO})
+        await client.get(f"/api/v1/decisions/{decision['id']}")
+        await eventually(lambda: len(log.lines("answered")) == 3)
+
+    assert [line.get("customer") for line in log.lines("answered")] == [HASH] * 3
+    assert WHO not in log.text
 
 
 async def test_without_a_key_the_log_says_that_its_hashes_are_those_of_one_start(tmp_path: Path) -> None:

@@ -43,6 +43,20 @@ class SlowLog(CountingLog):
         self.is_marked.set()
 
 
+class HeldLog(CountingLog):
+    """DecisionLog whose `mark_published` waits to be let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
+        self.may_mark = asyncio.Event()
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        self.is_asked.set()
+        await self.may_mark.wait()
+        await super().mark_published(decisions)
+
+
 def outbox_of(
     shop: Shop,
     publisher: Publisher,
@@ -221,6 +235,35 @@ async def test_the_sweeper_publishes_dead_letters_that_the_broker_never_had() ->
     assert count(metrics, "outcomes_swept_total") == 1
 
 
+async def test_what_was_swept_is_marked_although_the_sweep_was_broken_off() -> None:
+    shop, publisher = Shop(), HeldPublisher(None)
+    outbox = outbox_of(shop, publisher)
+    first, second = await decided(shop, 1, 2)
+    shop.clock.now = NOW + MINUTE + timedelta(seconds=1)
+
+    sweep = asyncio.create_task(outbox.sweep_once())
+    await turns()
+    sweep.cancel()
+    await asyncio.wait([sweep])
+    await outbox.drain()
+
+    assert publisher.payloads == [first.result, second.result]
+    assert shop.log.marked == [first.decision]
+
+
+async def test_a_broker_that_takes_what_is_swept_refuses_no_more() -> None:
+    shop, publisher = Shop(), HeldPublisher(REFUSED, None)
+    told: list[str | None] = []
+    outbox = outbox_of(shop, publisher, report=told.append)
+    await decided(shop)
+    shop.clock.now = NOW + MINUTE + timedelta(seconds=1)
+
+    await outbox.sweep_once()
+    await outbox.sweep_once()
+
+    assert told == [str(REFUSED), None]
+
+
 async def test_a_decision_that_is_not_to_be_published_is_done_at_once() -> None:
     shop, publisher, letter = Shop(coupons=[]), HeldPublisher(), Letter(b"")
     (answer,) = await decided(shop)
@@ -247,6 +290,24 @@ async def test_draining_waits_for_what_is_on_the_way() -> None:
 
     assert not is_done_early
     assert await shop.log.waiting() == []
+
+
+async def test_draining_waits_for_what_is_being_marked() -> None:
+    log = HeldLog()
+    shop = Shop(log=log)
+    outbox = outbox_of(shop, MemoryBroker())
+    (answer,) = await decided(shop)
+    async with running(outbox), asyncio.timeout(5):
+        outbox.publish_result(answer.decision, answer.result)
+        await log.is_asked.wait()
+        draining = asyncio.create_task(outbox.drain())
+        await turns()
+        is_done_early = draining.done()
+        log.may_mark.set()
+        await draining
+
+    assert not is_done_early
+    assert log.marked == [answer.decision]
 
 
 async def test_published_results_are_marked_although_the_database_was_away() -> None:

@@ -79,7 +79,7 @@ class PostgresCatalogue:
                     await changed.wait()
 
     async def _is_migrated(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-        """Whether the tables are at this version's revision, or at a newer one: replicas are replaced one by one."""
+        """Whether the tables are at this version's revision, or at a newer one: instances are replaced one by one."""
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             found, wanted = await migrations.current(connection), migrations.head()
         self._on_database(None)

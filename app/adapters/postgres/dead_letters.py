@@ -22,7 +22,7 @@ class PostgresDeadLetterLog:
     async def record(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
         """See DeadLetterLog."""
         distinct = {letter.dead_letter_id: letter for letter in reversed(letters)}
-        ordered = [distinct[key] for key in sorted(distinct)]  # replicas wait for each other, and never in a circle
+        ordered = [distinct[key] for key in sorted(distinct)]  # instances wait for each other, and never in a circle
         columns = [[getattr(letter, name) for letter in ordered] for name in DeadLetter.__slots__]
         async with self._database.connection() as connection:
             rows = await connection.fetch(self._sql["record_dead_letters"], *columns)

@@ -37,7 +37,7 @@ class PostgresDecisionLog:
         """See DecisionLog."""
         if not decisions:
             return []
-        # In the order of the key: replicas that record the same events wait for each other, and never in a circle.
+        # In the order of the key: instances that record the same events wait for each other, and never in a circle.
         distinct = {decision.decision_id: decision for decision in reversed(decisions)}
         ordered = sorted(distinct.values(), key=lambda one: (one.event.day, one.decision_id))
         now = monotonic()

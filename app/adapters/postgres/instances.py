@@ -97,7 +97,8 @@ async def ask_instance(
     """Ask again and again, and give each answer; ends after so many seconds of silence. Raises DatabaseUnavailable."""
     heard: asyncio.Queue[str] = asyncio.Queue()
     async with connected(database_url) as connection:
-        await connection.add_listener(ANSWERS, lambda *arguments: heard.put_nowait(str(arguments[3])))
+        with database_errors("asking an instance"):
+            await connection.add_listener(ANSWERS, lambda *arguments: heard.put_nowait(str(arguments[3])))
         last_answer = monotonic()
         while monotonic() - last_answer < silence_seconds:
             with database_errors("asking an instance"):

@@ -43,7 +43,7 @@ async def current(connection: asyncpg.Connection) -> str | None:
 async def upgrade(database_url: str, revision: str = "head", today: date | None = None) -> list[str]:
     """Bring the database up to a revision and make the decision log's next partitions; returns what was applied.
 
-    Many replicas may call this at once: one does the work, the others wait and find it done. `today` (UTC) is the
+    Many instances may call this at once: one does the work, the others wait and find it done. `today` (UTC) is the
     clock's unless given. Raises DatabaseUnavailable, MigrationRefused.
     """
     from alembic import command

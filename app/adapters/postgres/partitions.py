@@ -14,9 +14,9 @@ TIMEOUT_SECONDS = 30.0
 async def ensure_partitions(connection: asyncpg.Connection, today: date) -> None:
     """Make the partitions from yesterday to a week from `today` (UTC), where they are missing.
 
-    Rows of these days that came earlier move in. Safe from many replicas at once. Raises DatabaseUnavailable.
+    Rows of these days that came earlier move in. Safe from many instances at once. Raises DatabaseUnavailable.
     """
     with database_errors("making partitions of the decision log"):
-        async with connection.transaction():  # replicas that start together do not wait for each other's tables
+        async with connection.transaction():  # instances that start together do not wait for each other's tables
             await connection.execute(ONE_AT_A_TIME, timeout=TIMEOUT_SECONDS)
             await connection.execute(ENSURE, today, timeout=TIMEOUT_SECONDS)

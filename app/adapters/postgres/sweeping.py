@@ -1,4 +1,4 @@
-"""One replica at a time looks for what was never published."""
+"""One instance at a time looks for what was never published."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

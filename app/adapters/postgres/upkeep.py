@@ -60,7 +60,8 @@ async def expire(connection: "asyncpg.Connection[asyncpg.Record]", before: datet
     """
     sql = load_queries("queries.sql")
     with database_errors("deleting what is kept no longer"):
-        gone = {"partitions": await connection.fetchval(sql["drop_decision_partitions"], before.date())}
+        dropped = await connection.fetchval(sql["drop_decision_partitions"], before.date(), timeout=DELETE_SECONDS)
+        gone = {"partitions": dropped}
         for what in DELETIONS:
             gone[what] = 0
             deleted = DELETE_AT_ONCE

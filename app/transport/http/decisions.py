@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -60,11 +60,12 @@ class ExplainedDecision(LoggedDecision):
 
 
 @router.get("/{decision_id}", responses=problems(404))
-async def read_decision(decision_id: UUID, running: FromRunning) -> ExplainedDecision:
+async def read_decision(decision_id: UUID, request: Request, running: FromRunning) -> ExplainedDecision:
     """One decision, with the fate of every coupon of the department."""
     decision = await running.services.log.find(decision_id)
     if decision is None:
         raise HTTPException(404, "There is no such decision.")
+    request.state.customer_id = decision.event.customer_id
     fates = await remake(running.services, decision)
     shown = {**_shown(decision), "context": asdict(decision.basis.context), "candidates": candidate_answers(fates)}
     return ExplainedDecision.model_validate(shown)
@@ -72,11 +73,13 @@ async def read_decision(decision_id: UUID, running: FromRunning) -> ExplainedDec
 
 @router.get("")
 async def list_decisions(
+    request: Request,
     running: FromRunning,
     customer_id: CustomerId,
     limit: Annotated[int, Query(ge=1, le=MAX_DECISIONS)] = 20,
 ) -> list[LoggedDecision]:
     """The last decisions for a customer, newest first."""
+    request.state.customer_id = customer_id
     found = await running.services.log.of_customer(customer_id, limit)
     return [LoggedDecision.model_validate(_shown(one)) for one in found]
 

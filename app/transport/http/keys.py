@@ -20,7 +20,6 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 MAX_REQUEST_BYTES = 4 * 1024
 
-
 KeyId = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
 
 
