@@ -72,6 +72,12 @@ SELECT * FROM unnest($1::uuid[], $2::date[])
 ON CONFLICT (decision_id) DO UPDATE SET event_day = named_event.event_day
 RETURNING decision_id, event_day;
 
+-- name: claim_again
+UPDATE named_event e
+SET event_day = k.event_day, claimed_on = current_date
+FROM unnest($1::uuid[], $2::date[]) AS k (decision_id, event_day)
+WHERE e.decision_id = k.decision_id;
+
 -- name: record_decisions
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, x, y, event_id,
                       correlation_data, reason, coupon_id, score, propensity, coupon_hash, is_to_be_published,
