@@ -40,11 +40,13 @@ PROJECT = Path(__file__).parent.parent
 BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
 LAST_PORT = 65535
 MIN_KEY_LENGTH = 16
+MAX_SECRET_LENGTH = 64 * 1024
 FILE_SUFFIX = "_FILE"
 BROKER = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?", re.ASCII)
 HOST = r"(\[[^\[\]]+\]|[^/?#@:,\[\]]+)(:\d+)?"
 POSTGRES_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?({HOST}(,{HOST})*)?(/[^?#]*)?(\?[^#]*)?", re.ASCII)
 API_KEY = re.compile(r"[!-~]{32,512}")
+UNSENDABLE = re.compile(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]")  # of the last kind are bytes that are no UTF-8
 
 
 def _variable(*names: str, default: Any, description: str, example: str = "", essential: bool = False) -> Any:
@@ -87,6 +89,28 @@ def _has_wildcard(topic: str) -> bool:
     return any(character in topic for character in "+#\0")
 
 
+def _matches(topic_filter: str, topic: str) -> bool:
+    """Whether who subscribes to the filter gets what is published on the topic."""
+    if topic_filter.startswith("$") != topic.startswith("$"):
+        return False
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if wanted[-1] == "#":
+        del wanted[-1], levels[len(wanted) :]
+    return len(wanted) == len(levels) and all(one in ("+", level) for one, level in zip(wanted, levels, strict=True))
+
+
+def _sendable(value: str) -> str:
+    if UNSENDABLE.search(value):
+        raise ValueError("must be text in UTF-8 without control characters: brokers refuse others")
+    return value
+
+
+def _group(value: str) -> str:
+    if "/" in value or _has_wildcard(value):
+        raise ValueError("must be a name without /, + and #: brokers end it at the first /")
+    return value
+
+
 def _topic(value: str) -> str:
     if _has_wildcard(value):
         raise ValueError("must be a topic to publish on: + and # are for subscriptions")
@@ -104,14 +128,10 @@ def _topic_filter(value: str) -> str:
     return value
 
 
-def _share_name(value: str) -> str:
-    if _has_wildcard(value) or "/" in value:
-        raise ValueError("must be a name without /, + and #: the topic follows it")
-    return value
-
-
-Topic = Annotated[str, AfterValidator(_topic)]
-TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
+MqttText = Annotated[str, AfterValidator(_sendable)]
+Topic = Annotated[MqttText, AfterValidator(_topic)]
+TopicFilter = Annotated[MqttText, AfterValidator(_topic_filter)]
+Group = Annotated[MqttText, AfterValidator(_group)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_key_value_pairs)]
 Hosts = Annotated[list[str], NoDecode, BeforeValidator(_hosts)]
 Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
@@ -135,7 +155,7 @@ class Settings(BaseSettings):
     mqtt_port: Port | None = _variable(
         "MQTT_PORT", default=None, description="Port of brokers named without one; 1883, or 8883 with TLS."
     )
-    mqtt_username: str | None = _variable("MQTT_USERNAME", default=None, description="User name at the broker.")
+    mqtt_username: MqttText | None = _variable("MQTT_USERNAME", default=None, description="User name at the broker.")
     mqtt_password: SecretStr | None = _variable("MQTT_PASSWORD", default=None, description="Password at the broker.")
     mqtt_broker_cert_file: Path | None = _variable(
         "MQTT_BROKER_CERT_FILE",
@@ -183,7 +203,7 @@ class Settings(BaseSettings):
         description="Topic of the retained status, with what is missing; default `<prediction topic>/status`. "
         "`{client_id}` in it stands for the instance's.",
     )
-    mqtt_client_id: str = _variable(
+    mqtt_client_id: MqttText = _variable(
         "MQTT_CLIENT_ID",
         default="",
         description="Client id, stable for each instance: its events wait for it. Default: from host name and port.",
@@ -194,7 +214,7 @@ class Settings(BaseSettings):
         default="MQTTv5",
         description="`MQTTv5`, or `MQTTv311`; a broker that refuses 5 is spoken to in 3.1.1.",
     )
-    mqtt_shared_group: Annotated[str, AfterValidator(_share_name)] = _variable(
+    mqtt_shared_group: Group = _variable(
         "MQTT_SHARED_GROUP",
         default="",
         description="Subscribe as `$share/<group>/<topic>`, so that instances share the events; empty: plain.",
@@ -524,9 +544,27 @@ def _broker_problems(settings: Settings) -> Iterator[str]:
         yield "Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME."
     if _has_wildcard(settings.status_topic):
         yield "Cannot make a topic for the status with MQTT_CLIENT_ID in it: choose one without + and #."
+    yield from _circles(settings)
     if settings.mqtt_client_cert_file is not None and settings.mqtt_broker_cert_file is None:
         yield "Cannot use MQTT_CLIENT_CERT_FILE env variable: TLS needs MQTT_BROKER_CERT_FILE."
     yield from _tls_problems(settings)
+
+
+def _circles(settings: Settings) -> Iterator[str]:
+    """What is written must not be read as an event: it would be refused with a dead letter, and that one, for ever."""
+    written = (
+        ("COUPON_PREDICTION_TOPIC_NAME", settings.coupon_prediction_topic_name),
+        ("DEAD_LETTER_TOPIC_NAME", settings.dead_letter_topic),
+        ("STATUS_TOPIC_NAME", settings.status_topic),
+    )
+    read = (
+        ("ENTRY_EVENT_TOPIC_NAME", settings.entry_event_topic_name),
+        ("FOCUS_EVENT_TOPIC_NAME", settings.focus_event_topic_name),
+    )
+    for name, topic in written:
+        for reader, topic_filter in read:
+            if topic and topic_filter and not _has_wildcard(topic) and _matches(topic_filter, topic):
+                yield f"Cannot use {name} env variable: {reader} would read it, too; choose a topic outside of that."
 
 
 def _tls_problems(settings: Settings) -> Iterator[str]:
@@ -566,13 +604,16 @@ def _secrets_in_files() -> tuple[dict[str, Any], list[str]]:
 def _content(path: Path) -> str:
     """What the file holds, without the newline at its end. Raises ValueError."""
     try:
-        text = path.read_text(encoding="utf-8").removesuffix("\n")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_SECRET_LENGTH + 1).removesuffix("\n")
     except OSError:
         raise ValueError(f"{path} cannot be read") from None
     except ValueError:
         raise ValueError(f"{path} is not a text in UTF-8") from None
     if not text:
         raise ValueError(f"{path} is empty")
+    if len(text) > MAX_SECRET_LENGTH:
+        raise ValueError(f"{path} is too long for a secret")
     return text
 
 

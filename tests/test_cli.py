@@ -264,6 +264,14 @@ def test_the_hash_of_a_customer_is_printed_to_search_a_log_for(environment: pyte
     assert invoke("customer", "hash", "--", "-127").output == f"{customer_hash(SECRET, '-127')}\n"
 
 
+@pytest.mark.parametrize("nobody", ["", " ", "a\nb", "x" * 65])
+def test_what_is_the_id_of_nobody_is_not_forgotten(nobody: str) -> None:
+    result = invoke("customer", "forget", nobody)
+
+    assert result.exit_code == 2
+    assert "must be printable, 1 to 64 characters" in result.output
+
+
 def test_without_the_key_of_the_log_no_hash_can_be_printed() -> None:
     result = python("-m", "app", "customer", "hash", "127")
 

@@ -254,8 +254,13 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("ENTRY_EVENT_TOPIC_NAME", "shop/entry+"),
         ("COUPON_PREDICTION_TOPIC_NAME", "shop/+"),
         ("DEAD_LETTER_TOPIC_NAME", "shop/#"),
-        ("MQTT_SHARED_GROUP", "shop/one"),
-        ("MQTT_SHARED_GROUP", "shop+"),
+        ("FOCUS_EVENT_TOPIC_NAME", "shop/\nfocus"),
+        ("STATUS_TOPIC_NAME", "shop/\udcff"),
+        ("MQTT_CLIENT_ID", "till\n1"),
+        ("MQTT_CLIENT_ID", "till\udcff"),
+        ("MQTT_USERNAME", "till\udcff"),
+        ("MQTT_SHARED_GROUP", "shop/service"),
+        ("MQTT_SHARED_GROUP", "service#"),
         ("MESSAGE_EXPIRY_SECONDS", "4294967296"),
         ("MQTT_RECEIVE_MAXIMUM", "-77"),
         ("PREDICTION_THRESHOLD", "1.5"),
@@ -311,6 +316,54 @@ def test_events_may_be_read_from_many_topics_when_dead_letters_have_one_of_their
 
     assert without == ("Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME.",)
     assert Settings.from_environment().focus_event_topic_name == "shop/+/focus"
+
+
+@pytest.mark.parametrize(
+    ("variables", "written", "reader"),
+    [
+        ({"DEAD_LETTER_TOPIC_NAME": "shop/focus"}, "DEAD_LETTER_TOPIC_NAME", "FOCUS_EVENT_TOPIC_NAME"),
+        ({"STATUS_TOPIC_NAME": "shop/entry"}, "STATUS_TOPIC_NAME", "ENTRY_EVENT_TOPIC_NAME"),
+        ({"FOCUS_EVENT_TOPIC_NAME": "shop/prediction"}, "COUPON_PREDICTION_TOPIC_NAME", "FOCUS_EVENT_TOPIC_NAME"),
+        (
+            {"FOCUS_EVENT_TOPIC_NAME": "+/focus/#", "DEAD_LETTER_TOPIC_NAME": "shop/focus"},
+            "DEAD_LETTER_TOPIC_NAME",
+            "FOCUS_EVENT_TOPIC_NAME",
+        ),
+        (
+            {"ENTRY_EVENT_TOPIC_NAME": "shop/#", "STATUS_TOPIC_NAME": "s", "DEAD_LETTER_TOPIC_NAME": "d"},
+            "COUPON_PREDICTION_TOPIC_NAME",
+            "ENTRY_EVENT_TOPIC_NAME",
+        ),
+    ],
+)
+def test_what_the_service_writes_is_never_what_it_reads(
+    environment: Environment, variables: dict[str, str], written: str, reader: str
+) -> None:
+    environment.set(**BROKER | DATABASE | variables)
+
+    assert problems() == (
+        f"Cannot use {written} env variable: {reader} would read it, too; choose a topic outside of that.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "dead_letters"),
+    [("shop/+", "shop/focus/rejected"), ("shop/focus/#", "shop/rejected"), ("#", "$rejected"), ("shop/+/focus", "d")],
+)
+def test_wildcards_leave_room_beside_them(environment: Environment, topic_filter: str, dead_letters: str) -> None:
+    environment.set(**{**BROKER, **DATABASE, "COUPON_PREDICTION_TOPIC_NAME": "$prediction"})
+    environment.set(FOCUS_EVENT_TOPIC_NAME=topic_filter, DEAD_LETTER_TOPIC_NAME=dead_letters)
+
+    assert Settings.from_environment().dead_letter_topic == dead_letters
+
+
+def test_a_file_that_never_ends_holds_no_secret(environment: Environment) -> None:
+    environment.set(**BROKER, DB_PASSWORD_FILE="/dev/zero")
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.partial()
+
+    assert caught.value.problems == ("Cannot use DB_PASSWORD_FILE env variable: /dev/zero is too long for a secret.",)
 
 
 def test_a_client_certificate_wants_its_key_and_the_brokers_certificate(

@@ -7,12 +7,25 @@ import typer
 from app.cli.work import Wait, connected, waiting
 from app.errors import ConfigurationError
 
+
+def _customer_id(text: str) -> str:
+    """As events are read: nothing at all, from a variable of a shell that is not set, is the id of nobody."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from app.events import CustomerId
+
+    try:
+        return str(TypeAdapter(CustomerId).validate_python(text))
+    except ValidationError:
+        raise typer.BadParameter("must be printable, 1 to 64 characters") from None
+
+
 customer_cli = typer.Typer(help="What concerns one customer.", no_args_is_help=True)
 
 
 @customer_cli.command()
 def forget(
-    customer_id: Annotated[str, typer.Argument(help="The customer's id, as events name it.")],
+    customer_id: Annotated[str, typer.Argument(help="The customer's id, as events name it.", callback=_customer_id)],
     wait: Wait = 0,
 ) -> None:
     """Delete a customer's context, decisions and dead letters from the database, for good.
@@ -31,7 +44,9 @@ def forget(
 
 
 @customer_cli.command("hash")
-def hash_customer(customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]) -> None:
+def hash_customer(
+    customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's id.", callback=_customer_id)],
+) -> None:
     """Print what stands for a customer in the logs of a service with the same LOG_HASH_KEY."""
     from app.settings import MISSING, Settings
     from app.utils.log_config import customer_hash
@@ -39,4 +54,4 @@ def hash_customer(customer_id: Annotated[str, typer.Argument(metavar="ID", help=
     key = Settings.partial().log_hash_key
     if key is None:
         raise ConfigurationError([MISSING.format(name="LOG_HASH_KEY")])
-    typer.echo(customer_hash(key.get_secret_value(), customer_id.strip()))
+    typer.echo(customer_hash(key.get_secret_value(), customer_id))

@@ -57,6 +57,17 @@ LEFT JOIN (
 ) p USING (coupon_id)
 ORDER BY c.coupon_id;
 
+-- name: what_is_refused
+-- Why the service could read and not write: a standby that took over, or a role without its rights. NULL: nothing.
+SELECT CASE WHEN current_setting('transaction_read_only')::bool THEN 'the database is read-only' ELSE (
+    SELECT format('role %s may not %s', current_user, string_agg(format('%s %s', wanted, name), ', ' ORDER BY name, wanted))
+    FROM unnest(ARRAY['customer_info', 'customer_fetch', 'customer_info_text', 'decision', 'encoded_coupon',
+                      'named_event', 'dead_letter']) AS name,
+         unnest(ARRAY['INSERT', 'UPDATE']) AS wanted
+    WHERE NOT has_table_privilege(name, wanted)
+    HAVING count(*) > 0
+) END;
+
 -- name: store_coupon_bodies
 INSERT INTO encoded_coupon (coupon_hash, body)
 SELECT * FROM unnest($1::bytea[], $2::bytea[])
@@ -71,6 +82,12 @@ INSERT INTO named_event (decision_id, event_day)
 SELECT * FROM unnest($1::uuid[], $2::date[])
 ON CONFLICT (decision_id) DO UPDATE SET event_day = named_event.event_day
 RETURNING decision_id, event_day;
+
+-- name: claim_again
+UPDATE named_event e
+SET event_day = k.event_day, claimed_on = current_date
+FROM unnest($1::uuid[], $2::date[]) AS k (decision_id, event_day)
+WHERE e.decision_id = k.decision_id;
 
 -- name: record_decisions
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, x, y, event_id,

@@ -300,6 +300,35 @@ async def test_in_postgres_a_lost_connection_is_made_again(postgres_shop: Postgr
     assert postgres_shop.reports.said["database"] is None
 
 
+async def test_in_postgres_a_database_that_takes_nothing_is_reported_until_it_does(postgres_shop: PostgresShop) -> None:
+    reports, connection = postgres_shop.reports, postgres_shop.connection
+    name = await connection.fetchval("SELECT current_database()")
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await connection.execute(others, name)
+    problem = "nothing can be recorded: the database is read-only"
+    await reports.until(lambda: reports.said["database"] == problem)
+    await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await connection.execute(others, name)
+
+    await reports.until(lambda: reports.said["database"] is None)
+
+
+async def test_in_postgres_rights_that_are_missing_are_reported(postgres_shop: PostgresShop) -> None:
+    reports, connection = postgres_shop.reports, postgres_shop.connection
+    role = await connection.fetchval("SELECT current_user")
+    if await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+        pytest.skip("nothing can be taken from a superuser")
+    await connection.execute(f"REVOKE INSERT ON decision FROM {role}")
+    problem = f"nothing can be recorded: role {role} may not INSERT decision"
+    try:
+        await reports.until(lambda: reports.said["database"] == problem)
+    finally:
+        await connection.execute(f"GRANT INSERT ON decision TO {role}")
+
+    await reports.until(lambda: reports.said["database"] is None)
+
+
 async def test_an_unmigrated_database_is_reported(empty_database_url: str) -> None:
     async with watching(empty_database_url) as (holder, reports):
         await reports.until(lambda: "migrations" in reports.said)

@@ -369,6 +369,19 @@ async def test_in_postgres_a_decision_that_moves_to_its_days_partition_is_still_
     assert list(await postgres_logs[1].record([early], BODIES)) == [(early, False)]
 
 
+async def test_in_postgres_a_name_whose_decision_is_kept_no_longer_names_a_new_one(
+    postgres_logs: tuple[DecisionLog, DecisionLog], connection: asyncpg.Connection
+) -> None:
+    first, again, copy = (decided(replace(FOCUS, event_id="camera-7/42", ts=ts)) for ts in (FOCUS.ts, 1, 192322800))
+    await postgres_logs[0].record([first], BODIES)
+    await connection.execute("DELETE FROM decision")  # as retention does, day by day
+
+    recorded = [list(await log.record([one], BODIES)) for log, one in zip(postgres_logs, (again, copy), strict=True)]
+
+    assert recorded == [[(again, True)], [(again, False)]]
+    assert await postgres_logs[0].find(again.decision_id) == again
+
+
 async def test_a_database_that_is_away_is_reported() -> None:
     async with Database.open("postgresql://someone:secret@127.0.0.1:1/shop", size=2) as database:
         log = PostgresDecisionLog(database)

@@ -11,7 +11,7 @@ import uvicorn
 from app.embedded.ports import LOOPBACK, free_port
 from app.main import create_app
 from app.settings import Settings
-from app.transport.http.server import SERVER_OPTIONS
+from app.transport.http.server import SERVER_OPTIONS, BoundedProtocol
 from tests.transport.application import IN_MEMORY, logging_untouched
 
 PATIENCE_SECONDS = 30.0
@@ -30,11 +30,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(**variables: Any) -> Iterator[tuple[str, int]]:
+def served(protocol: type[BoundedProtocol] = BoundedProtocol, **variables: Any) -> Iterator[tuple[str, int]]:
     """Host and port of a service in memory, with these variables of the environment."""
     port = free_port()
     app = create_app(Settings(**IN_MEMORY | variables))
-    server = _Server(uvicorn.Config(app, LOOPBACK, port, log_config=None, **SERVER_OPTIONS))
+    server = _Server(uvicorn.Config(app, LOOPBACK, port, log_config=None, **SERVER_OPTIONS | {"http": protocol}))
 
     async def serve() -> None:
         async with logging_untouched():

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from app.events import MAX_BODY_BYTES
+from app.transport.http.server import BoundedProtocol
 from tests.transport.server import PATIENCE_SECONDS, served
 
 Address = tuple[str, int]
@@ -107,3 +108,43 @@ def test_a_route_without_a_body_does_not_read_the_one_that_comes(address: Addres
 
     assert statuses(said) == [200]
     assert is_alive(address)
+
+
+class Hurried(BoundedProtocol):
+    head_seconds = 0.2
+
+
+@pytest.fixture(scope="module")
+def hurried() -> Iterator[Address]:
+    with served(Hurried) as address:
+        yield address
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /heal", b"GET /healthcheck HTTP/1.1\r\nHost: service\r\n"])
+def test_a_head_is_not_waited_for_without_end(hurried: Address, said: bytes) -> None:
+    with socket.create_connection(hurried, PATIENCE_SECONDS) as connection:
+        connection.sendall(said)
+
+        assert connection.recv(65536) == b""
+
+
+def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for_without_end(hurried: Address) -> None:
+    def drip(connection: socket.socket) -> bytes:
+        said = b""
+        with suppress(OSError):
+            while piece := connection.recv(65536):
+                said += piece
+                connection.sendall(b"x")
+        return said
+
+    with socket.create_connection(hurried, PATIENCE_SECONDS) as connection:
+        connection.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: service\r\nContent-Length: 1000\r\n\r\n")
+
+        assert statuses(drip(connection)) == [200]
+
+
+def test_who_asks_again_is_answered_on_the_same_connection(hurried: Address) -> None:
+    asked = b"GET /healthcheck HTTP/1.1\r\nHost: service\r\n"
+    said = answer(hurried, asked, b"\r\n", asked, b"Connection: close\r\n\r\n")
+
+    assert statuses(said) == [200, 200]

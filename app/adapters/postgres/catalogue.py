@@ -82,8 +82,10 @@ class PostgresCatalogue:
         """Whether the tables are at this version's revision, or at a newer one: instances are replaced one by one."""
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             found, wanted = await migrations.current(connection), migrations.head()
-        self._on_database(None)
-        if found is not None and found >= wanted:
+            is_migrated = found is not None and found >= wanted
+            refused = await connection.fetchval(self._sql["what_is_refused"]) if is_migrated else None
+        self._on_database(refused and f"nothing can be recorded: {refused}")
+        if is_migrated:
             self._on_migrations(None)
             return True
         self._on_migrations(f"the database is at {found or 'nothing'}, not at {wanted}: run `python -m app migrate`")

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -62,6 +62,7 @@ class PostgresDecisionLog:
                 ids = [one.decision_id for one in named]
                 claimed = await connection.fetch(self._sql["claim_named_events"], ids, [one.event.day for one in named])
                 days |= {row["decision_id"]: row["event_day"] for row in claimed}
+                days |= await self._claim_again(connection, named, days)
             rows = [_values(one) for one in ordered if days[one.decision_id] == one.event.day]
             inserted = await connection.fetch(self._sql["record_decisions"], *_transposed(rows)) if rows else []
             new_ids = {row["decision_id"] for row in inserted}
@@ -69,6 +70,20 @@ class PostgresDecisionLog:
             keys = [days[decision_id] for decision_id in known], known
             found = await connection.fetch(self._sql["find_decisions"], *keys) if known else []
         return new_ids, found
+
+    async def _claim_again(
+        self, connection: "PoolConnectionProxy[Record]", named: Sequence[Decision], days: Mapping[UUID, date]
+    ) -> Mapping[UUID, date]:
+        """The days of events whose first copy has left no decision any more. Their names are locked."""
+        elsewhere = {one.decision_id: one.event.day for one in named if days[one.decision_id] != one.event.day}
+        if not elsewhere:
+            return {}
+        claimed_days = [days[decision_id] for decision_id in elsewhere]
+        found = await connection.fetch(self._sql["find_decisions"], claimed_days, list(elsewhere))
+        gone = elsewhere.keys() - {row["decision_id"] for row in found}
+        again = {decision_id: day for decision_id, day in elsewhere.items() if decision_id in gone}
+        await connection.execute(self._sql["claim_again"], list(again), list(again.values()))
+        return again
 
     async def coupon_bodies(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
         """See DecisionLog."""

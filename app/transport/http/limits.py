@@ -53,7 +53,7 @@ def client_address(request: Request) -> str:
     except ValueError:
         return host
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
+        if address.ipv4_mapped is not None:  # a server for both has the clients of the old one in a single network
             return str(address.ipv4_mapped)
         return str(int(address) >> (address.max_prefixlen - PREFIX_OF_ONE_CLIENT))
     return host
