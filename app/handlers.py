@@ -93,13 +93,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision as the log has it, and its prediction result.
+    """A decision as the log has it, and its prediction result; None where the log has lost the coupon.
 
     `trace` is None where the log had the decision already; `stage_seconds` are the times of the batch it was made in.
     """
 
     decision: Decision
-    result: bytes
+    result: bytes | None
     is_repeated: bool
     trace: Trace | None
     stage_seconds: Mapping[str, float]
@@ -300,22 +300,22 @@ async def _missing_bodies(
     return {**at_hand, **await services.log.coupon_bodies(wanted - at_hand.keys())}
 
 
-def encode(services: Services, decision: Decision, bodies: Mapping[bytes, bytes]) -> bytes:
-    """The prediction result of a decision, the same bytes each time; `bodies` maps coupon hashes to encodings."""
+def encode(services: Services, decision: Decision, bodies: Mapping[bytes, bytes]) -> bytes | None:
+    """The prediction result of a decision, the same bytes each time; `bodies` maps coupon hashes to encodings.
+
+    None where the encoding is lost: another one would contradict what was published before.
+    """
     ts = int(decision.basis.decided_at.timestamp())
     if decision.coupon_hash is None:
         return services.encoder.no_offer(decision.event, decision.outcome.reason, ts)
-    return services.encoder.offer(decision.event, bodies[decision.coupon_hash], ts)
+    body = bodies.get(decision.coupon_hash)
+    return None if body is None else services.encoder.offer(decision.event, body, ts)
 
 
-async def encode_again(services: Services, decisions: Sequence[Decision]) -> list[tuple[Decision, bytes]]:
-    """Decisions from the log with their prediction results; left out are those whose encoded coupon is lost.
-
-    Raises DatabaseUnavailable.
-    """
+async def encode_again(services: Services, decisions: Sequence[Decision]) -> list[tuple[Decision, bytes | None]]:
+    """Decisions from the log with their prediction results. Raises DatabaseUnavailable."""
     bodies = await _missing_bodies(services, decisions, {})
-    at_hand = [one for one in decisions if one.coupon_hash is None or one.coupon_hash in bodies]
-    return [(decision, encode(services, decision, bodies)) for decision in at_hand]
+    return [(decision, encode(services, decision, bodies)) for decision in decisions]
 
 
 async def remake(services: Services, decision: Decision) -> list[Verdict] | None:

@@ -104,7 +104,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     _configure(settings)
     async with AsyncExitStack() as stack:
         app.state.running = await _start(stack, settings, open_without_keys(app))
-        _warn_of_chosen_name(settings)
+        _warn_of_names(settings)
         log.info("started", version=__version__)
         yield
         log.info("stopping")
@@ -120,7 +120,9 @@ def _tell_of_open_doors(routes: Sequence[str], is_open: bool) -> None:
         log.info("API keys are asked for")
 
 
-def _warn_of_chosen_name(settings: Settings) -> None:
+def _warn_of_names(settings: Settings) -> None:
+    if settings.mqtt_shared_group and "{client_id}" not in settings.status_topic_name:
+        log.warning("all instances of the group tell their status on one topic: put {client_id} in STATUS_TOPIC_NAME")
     if not settings.testing_no_mqtt and not settings.mqtt_client_id:
         log.warning(
             "MQTT_CLIENT_ID is not set: on another host, events would not find this instance again",
@@ -180,7 +182,9 @@ async def _start(
         )
         if storage.database is not None and not is_leaving:
             is_alone = not settings.mqtt_shared_group
-            requests = InstanceRequests(storage.database, settings.client_id, messaging.leave, is_alone=is_alone)
+            requests = InstanceRequests(
+                storage.database, settings.client_id, messaging.leave, background.start, is_alone=is_alone
+            )
             background.run("instance requests", requests.run())
     return Running(
         services=services,

@@ -52,17 +52,17 @@ class Canary:
         """Ask for the proof on one connection; `on_state` is told None when there is one, else what is missing."""
         self._heard.clear()
         on_state("connected, and waiting for a first message")
-        try:
-            await self._prove(publish, on_state)
-            while self._is_alone:
+        is_proven = False
+        with suppress(BrokerUnavailable):  # the next connection starts anew
+            while self._is_alone or not is_proven:
+                try:
+                    await self._prove(publish, on_state)
+                    is_proven = True
+                except PublishRefused as error:
+                    self._on_refusal(f"whether events arrive is not known: {error}")
+                    on_state(None)
                 self._heard.clear()
                 await asyncio.sleep(EVERY_SECONDS)
-                await self._prove(publish, on_state)
-        except PublishRefused as error:
-            self._on_refusal(f"whether events arrive is not known: {error}")
-            on_state(None)
-        except BrokerUnavailable:
-            return  # the next connection starts anew
 
     async def _prove(
         self, publish: Callable[[OutboundMessage], Future[None]], on_state: Callable[[str | None], None]

@@ -31,7 +31,7 @@ class MqttLink:
 
     `on_state` is told None when the link is up, and a sentence when it is not; with a canary, it is up when something
     has arrived. With a `status_topic`, a retained message there tells the service's status. A link that `is_leaving`
-    never subscribes: it is there to be drained. `on_left_out` is told why a message is no event: it is a `canary`, it
+    never subscribes: it is there to leave. `on_left_out` is told why a message is no event: it is a `canary`, it
     was `retained`, or there were too many of `qos_0`, which knows no back-pressure.
     """
 
@@ -105,7 +105,7 @@ class MqttLink:
             reason += f"; perhaps another instance has the client id {self._access.client_id!r}: set MQTT_CLIENT_ID"
         return reason
 
-    async def drain(self) -> bool:
+    async def leave(self) -> bool:
         """Take no new events, finish those that the broker has for this client, and leave no session behind.
 
         Tells whether the broker had a session before this connection. `run` ends with it.
@@ -116,9 +116,9 @@ class MqttLink:
         while True:
             await self._is_up.wait()
             with suppress(BrokerUnavailable):
-                return await self._leave()
+                return await self._leave_once()
 
-    async def _leave(self) -> bool:
+    async def _leave_once(self) -> bool:
         connection = self._connection
         if connection is None:
             raise BrokerUnavailable("the connection was lost at once")

@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 CLOSE_SECONDS = 2.0
 QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
+UNREADABLE_TOPIC = "(a topic that is not UTF-8)"
 MAX_PACKET_BYTES = 268_435_455
 PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
 KEPT_BYTES = MAX_BODY_BYTES + 1  # hundreds of messages may wait for the database: one byte more is refused as well
@@ -326,7 +327,7 @@ class Connection:
         user_properties = dict(getattr(message.properties, "UserProperty", ()))
         self._deliver(
             InboundMessage(
-                topic=message.topic,
+                topic=_topic_of(message),
                 payload=bytes(message.payload[:KEPT_BYTES]),
                 event_id=user_properties.get("event-id"),
                 correlation_data=getattr(message.properties, "CorrelationData", None),
@@ -373,3 +374,11 @@ def _send_at_once(client: paho.Client, userdata: object, sock: Any) -> None:
     """Turn off Nagle's algorithm, which holds small packets back for up to 40 ms."""
     with suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _topic_of(message: paho.MQTTMessage) -> str:
+    """The topic; a broker that does not look may let one through that is no text."""
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return UNREADABLE_TOPIC

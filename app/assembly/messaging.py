@@ -93,9 +93,9 @@ class BrokerMessaging:
 
     async def leave(self) -> bool:
         """See Messaging. The focus link goes last, since outcomes of all events leave by it."""
-        had_entries = await self._entry.drain()
-        had_focus = await self._focus.drain()
-        await retried(self.outbox.drain, self._metrics)
+        had_entries = await self._entry.leave()
+        had_focus = await self._focus.leave()
+        await retried(self.outbox.flush, self._metrics)
         return had_entries or had_focus
 
     async def _stop(self, consumers: Sequence[Task[None]]) -> None:
@@ -105,7 +105,7 @@ class BrokerMessaging:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await asyncio.gather(*consumers, return_exceptions=True)
-                await self.outbox.drain()
+                await self.outbox.flush()
         except (TimeoutError, DatabaseUnavailable) as error:
             log.warning("stopped with events in work: they come again", problem=repr(error))
 

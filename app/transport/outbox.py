@@ -115,6 +115,7 @@ class Outbox:
         self._again_seconds = again_seconds
         self._refused_topics: set[str] = set()
         self._published: list[Outcome] = []
+        self._sweep_from: datetime | None = None
         self._has_published = asyncio.Event()
         self._marking = asyncio.Lock()
         self._on_the_way = 0
@@ -123,7 +124,7 @@ class Outbox:
     def publish_result(
         self,
         decision: Decision,
-        result: bytes,
+        result: bytes | None,
         then: Callable[[], None] = nothing,
         is_live: Callable[[], bool] = never,
     ) -> None:
@@ -131,7 +132,10 @@ class Outbox:
 
         Without a result to send, `then` runs at once.
         """
-        if decision.is_to_be_published:
+        if result is None:
+            log.error("result lost: the log has not its coupon", customer_id=decision.event.customer_id)
+            then()
+        elif decision.is_to_be_published:
             self._send(_Sending(self._result(decision, result), decision, then, is_live))
         else:
             then()
@@ -206,7 +210,7 @@ class Outbox:
             self._has_published.clear()
             await retried(self._mark, self._metrics)
 
-    async def drain(self) -> None:
+    async def flush(self) -> None:
         """Wait until nothing is on the way, and mark what has been published. Raises DatabaseUnavailable."""
         while self._on_the_way:
             self._is_empty.clear()
@@ -214,7 +218,7 @@ class Outbox:
         await self._mark()
 
     async def _mark(self) -> None:
-        async with self._marking:  # who drains waits for the batch that `run` is marking, too
+        async with self._marking:  # who flushes waits for the batch that `run` is marking, too
             batch, self._published = self._published, []
             try:
                 await self._mark_published(batch)
@@ -247,11 +251,14 @@ class Outbox:
         now = self._services.clock()
         oldest = datetime.min.replace(tzinfo=UTC) if self._topics.expiry is None else now - self._topics.expiry
         window = oldest, now - SWEEP_AGE, SWEEP_LIMIT
-        async with self._services.log.unpublished(*window) as decisions:
+        since = self._sweep_from or oldest  # what is refused for good does not keep the sweep from what comes after it
+        async with self._services.log.unpublished(since, now - SWEEP_AGE, SWEEP_LIMIT) as decisions:
             results = await encode_again(self._services, decisions)
-            if len(results) < len(decisions):
-                log.error("results lost: the log has not their coupons", results=len(decisions) - len(results))
-            await self._publish_again([(decision, self._result(decision, result)) for decision, result in results])
+            messages = [(decision, self._result(decision, result)) for decision, result in results if result]
+            if len(messages) < len(decisions):
+                log.error("results lost: the log has not their coupons", results=len(decisions) - len(messages))
+            await self._publish_again(messages)
+            self._sweep_from = decisions[-1].basis.decided_at if len(decisions) == SWEEP_LIMIT else None
         async with self._services.dead_letters.unpublished(*window) as letters:
             await self._publish_again([(letter, self._dead_letter(letter)) for letter in letters])
 

@@ -1,8 +1,9 @@
 """Asking an instance to drain, over the database that all share."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -22,9 +23,13 @@ class Work:
         self.times_asked = 0
         self.is_done = asyncio.Event()
 
-    async def drain(self) -> None:
+    async def leave(self) -> None:
         self.times_asked += 1
         await self.is_done.wait()
+
+
+def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(work, name=name)
 
 
 @asynccontextmanager
@@ -32,7 +37,7 @@ async def instance(database_url: str, client_id: str, work: Work, *, is_alone: b
     """An instance that hears requests."""
     async with (
         Database.open(database_url, size=1) as database,
-        running(InstanceRequests(database, client_id, work.drain, is_alone=is_alone).run()),
+        running(InstanceRequests(database, client_id, work.leave, start, is_alone=is_alone).run()),
     ):
         await first_answer(database_url, client_id, Request.STATE)
         yield

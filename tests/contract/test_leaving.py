@@ -46,9 +46,9 @@ async def reading(link: MqttLink) -> AsyncIterator[list[bytes]]:
         await task
 
 
-async def drained(link: MqttLink) -> bool:
+async def left(link: MqttLink) -> bool:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await link.drain()
+        return await link.leave()
 
 
 @PROTOCOLS
@@ -60,7 +60,7 @@ async def test_who_leaves_finishes_what_the_broker_has_for_it_and_gets_nothing_m
     async with device(mosquitto) as sender, linked(access, topic, states=states) as link:
         for event in EVENTS:
             await sender.publish(topic, event)
-        leaving = asyncio.create_task(drained(link))
+        leaving = asyncio.create_task(left(link))
         await states.until_down()
         async with reading(link) as read:
             await leaving
@@ -68,7 +68,7 @@ async def test_who_leaves_finishes_what_the_broker_has_for_it_and_gets_nothing_m
         await sender.publish(topic, b"later")
     link = MqttLink(access, [topic], States())
     async with running(link.run()), reading(link) as later:
-        await drained(link)
+        await left(link)
 
     assert read == EVENTS
     assert later == []
@@ -86,11 +86,11 @@ async def test_who_takes_over_a_lost_client_finishes_its_queue_and_ends_its_sess
             await sender.publish(topic, event)
         link = MqttLink(access, [topic], States())
         async with running(link.run()), reading(link) as read:
-            had_session = await drained(link)
+            had_session = await left(link)
         await sender.publish(topic, b"later")
         link = MqttLink(access, [topic], States())
         async with running(link.run()), reading(link) as later:
-            has_session = await drained(link)
+            has_session = await left(link)
 
     assert (read, later) == (EVENTS, [])
     if protocol == "MQTTv5":
@@ -104,7 +104,7 @@ async def test_who_is_cut_off_while_leaving_goes_on_where_it_was(mosquitto: Embe
         async with linked(access, topic, states=states) as link:
             for event in EVENTS:
                 await sender.publish(topic, event)
-            leaving = asyncio.create_task(drained(link))
+            leaving = asyncio.create_task(left(link))
             await received(link, 2)
             line.cut()
             async with reading(link) as read:

@@ -130,6 +130,10 @@ class CountingLog(MemoryDecisionLog):
         await super().mark_published(decisions)
         self.marked += decisions
 
+    def lose_coupons(self) -> None:
+        """As after a restore of a backup."""
+        self._bodies.clear()
+
     async def waiting(self) -> list[Decision]:
         """All that has not been marked as published."""
         ever = [limit.replace(tzinfo=UTC) for limit in (datetime.min, datetime.max)]

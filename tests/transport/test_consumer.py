@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 import stamina
+from structlog.testing import capture_logs
 
 from app.adapters.memory import MemoryBroker, MemoryDeadLetterLog
 from app.domain.customer import CustomerContext
@@ -18,7 +19,7 @@ from app.ports import Inbox, OutboundMessage, Publisher
 from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.metrics import Metrics
 from app.transport.outbox import Outbox, Topics
-from tests.builders import NOW
+from tests.builders import COUPON, NOW
 from tests.transport.builders import (
     NAMES,
     TERMS,
@@ -108,7 +109,7 @@ async def test_a_refused_event_becomes_one_dead_letter_and_is_acknowledged() -> 
     broker.close_inbox()
 
     await bench.read_focus(broker)
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     letter, result = broker.published
     assert (letter.topic, orjson.loads(letter.payload)["reason"]) == (TOPICS.dead_letter, "invalid_json")
@@ -147,7 +148,7 @@ async def test_refused_events_wait_for_the_database() -> None:
 
     with stamina.set_testing(True, attempts=10, cap=True):
         await bench.read_focus(FullInbox(letter))
-        await bench.outbox.drain()
+        await bench.outbox.flush()
 
     assert letter.acknowledgements == 1
     assert len(broker.published) == 1
@@ -170,7 +171,7 @@ async def test_an_event_is_acknowledged_when_its_result_is_and_not_before() -> N
     await bench.read_focus(FullInbox(letter))
     before = letter.acknowledgements
     publisher.futures[0].set_result(None)
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert (before, letter.acknowledgements) == (0, 1)
     assert bench.count("focus_event_seconds_count") == 1
@@ -184,7 +185,7 @@ async def test_an_event_whose_connection_was_lost_before_its_result_is_left_to_c
     await bench.read_focus(FullInbox(letter))
     is_live = False
     publisher.futures[0].set_exception(BrokerUnavailable("lost"))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert letter.acknowledgements == 0
     assert len(shop.log.inserted) == 1
@@ -198,13 +199,28 @@ async def test_an_event_that_comes_again_gets_the_same_bytes() -> None:
     again = Letter(body())
 
     await bench.read_focus(FullInbox(again))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     first, second = (message.payload for message in broker.published)
     assert first == second
     assert again.acknowledgements == 1
     assert len(shop.log.inserted) == 1
     assert bench.count("decisions_total", reason="offered", repeated="true") == 1
+
+
+async def test_a_copy_whose_coupon_the_log_has_lost_contradicts_nothing() -> None:
+    shop, broker, copy = Shop(), MemoryBroker(), Letter(body())
+    await Bench(shop, broker).read_focus(FullInbox(Letter(body())))
+    broker.published.clear()
+    shop.put_on_sale(replace(COUPON, discount=99))
+    shop.log.lose_coupons()
+
+    with capture_logs() as logged:
+        await Bench(shop, broker).read_focus(FullInbox(copy))
+
+    assert list(broker.published) == []
+    assert copy.acknowledgements == 1
+    assert [line["event"] for line in logged] == ["result lost: the log has not its coupon"]
 
 
 async def test_two_copies_in_one_batch_give_two_identical_messages_and_one_decision() -> None:
@@ -226,7 +242,7 @@ async def test_events_wait_for_the_database() -> None:
 
     with stamina.set_testing(True, attempts=10, cap=True):
         await bench.read_focus(FullInbox(letter))
-        await bench.outbox.drain()
+        await bench.outbox.flush()
 
     assert letter.acknowledgements == 1
     assert len(broker.published) == len(shop.log.inserted) == 1
@@ -252,7 +268,7 @@ async def test_the_event_that_breaks_the_handler_is_refused_and_the_rest_of_its_
     bench = Bench(shop, broker)
 
     await bench.read_focus(FullInbox(*letters))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     (letter,) = by_topic(broker.published, TOPICS.dead_letter)
     assert orjson.loads(letter)["reason"] == "internal_error"
@@ -278,7 +294,7 @@ async def test_a_message_whose_connection_is_gone_is_not_decided() -> None:
 
     await bench.read_focus(FullInbox(gone, here))
     await bench.read_focus(FullInbox(gone))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert [decision.event.ts for decision in shop.log.inserted] == [2]
     assert (gone.acknowledgements, here.acknowledgements) == (0, 1)
@@ -309,7 +325,7 @@ async def test_customers_not_known_here_do_not_hold_up_the_others() -> None:
     while_asking = (unknown.acknowledgements, consumer.done())
     central.answers.set()
     await consumer
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert while_asking == (0, False)
     assert unknown.acknowledgements == 1
@@ -322,7 +338,7 @@ async def test_an_event_of_a_customer_nobody_knows_is_decided_on_the_defaults() 
     bench = Bench(shop, MemoryBroker())
 
     await bench.read_focus(FullInbox(letter))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert letter.acknowledgements == 1
     assert shop.log.inserted[0].outcome.reason is Reason.UNKNOWN_CUSTOMER
@@ -336,7 +352,7 @@ async def test_a_copy_of_an_event_that_was_decided_without_a_context_asks_nobody
 
     await bench.read_focus(FullInbox(first))
     await bench.read_focus(FullInbox(copy, other))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert shop.central.asked == ["nobody", "nobody"]
     assert [one.acknowledgements for one in (first, copy, other)] == [1, 1, 1]
@@ -351,7 +367,7 @@ async def test_a_fault_while_asking_the_central_is_told_by_a_dead_letter() -> No
     bench = Bench(shop, broker)
 
     await bench.read_focus(FullInbox(faulty, other))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert len(by_topic(broker.published, TOPICS.dead_letter)) == 1
     assert (faulty.acknowledgements, other.acknowledgements) == (1, 1)
@@ -374,7 +390,7 @@ async def test_a_decision_without_an_offer_is_published_with_its_reason_where_th
     bench = Bench(Shop(terms=replace(TERMS, publishes_empty=True)), broker)
 
     await bench.read_focus(FullInbox(letter))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     (message,) = broker.published
     result = orjson.loads(message.payload)
@@ -390,7 +406,7 @@ async def test_an_entry_event_leaves_the_context_in_the_cache() -> None:
     broker.close_inbox()
 
     await bench.read_entries(broker)
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert (await shop.cache.read(["new"]))["new"].context == context("new")
     assert sorted(broker.acknowledged) == sorted([entry("new"), b'{"id": true, "ts": 1}'])
@@ -414,7 +430,7 @@ async def test_an_entry_event_that_breaks_the_handler_is_refused_and_the_others_
     bench = Bench(shop, broker)
 
     await bench.read_entries(FullInbox(*letters))
-    await bench.outbox.drain()
+    await bench.outbox.flush()
 
     assert (await shop.cache.read(["new", "bad"])).keys() == {"new"}
     assert [one.acknowledgements for one in letters] == [1, 1]

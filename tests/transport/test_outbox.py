@@ -17,7 +17,7 @@ from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
 from app.handlers import Decided, decide_batch, gather
 from app.ports import OutboundMessage, Publisher
 from app.transport.metrics import Metrics
-from app.transport.outbox import Outbox, Topics, retried
+from app.transport.outbox import SWEEP_LIMIT, Outbox, Topics, retried
 from tests.builders import COUPON, NOW
 from tests.transport.builders import CountingLog, HeldPublisher, Letter, Shop, focus
 
@@ -108,7 +108,7 @@ async def test_the_event_is_done_when_the_broker_has_its_result_and_not_before()
     outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge)
     before = letter.acknowledgements
     publisher.futures[0].set_result(None)
-    await outbox.drain()
+    await outbox.flush()
 
     assert (before, letter.acknowledgements) == (0, 1)
     assert publisher.payloads == [answer.result]
@@ -121,7 +121,7 @@ async def test_a_result_lost_with_its_connection_leaves_the_event_to_come_again(
     (answer,) = await decided(shop)
 
     outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge, letter.message.is_live)
-    await outbox.drain()
+    await outbox.flush()
     await turns()
 
     assert letter.acknowledgements == 0
@@ -135,7 +135,7 @@ async def test_a_result_that_no_event_waits_for_is_left_to_the_sweeper() -> None
     (answer,) = await decided(shop)
 
     outbox.publish_result(answer.decision, answer.result)
-    await outbox.drain()
+    await outbox.flush()
     await turns()
 
     assert len(publisher.published) == 1
@@ -167,7 +167,7 @@ async def test_a_result_that_is_refused_for_good_stays_in_the_log_and_its_event_
     outbox.publish_result(answer.decision, answer.result, letter.message.acknowledge, letter.message.is_live)
     async with asyncio.timeout(5):
         await letter.is_acknowledged.wait()
-    await outbox.drain()
+    await outbox.flush()
     await turns()
 
     assert letter.acknowledgements == 1
@@ -198,7 +198,7 @@ async def test_a_broker_that_refuses_dead_letters_does_not_stop_the_events() -> 
     outbox.publish_dead_letter(refused, letter.message.acknowledge, letter.message.is_live)
     async with asyncio.timeout(5):
         await letter.is_acknowledged.wait()
-    await outbox.drain()
+    await outbox.flush()
 
     assert letter.acknowledgements == 1
     assert len(publisher.published) == 3
@@ -213,7 +213,7 @@ async def test_a_dead_letter_acknowledges_its_message_when_the_broker_has_it() -
     outbox.publish_dead_letter(DEAD_LETTER, letter.message.acknowledge, letter.message.is_live)
     before = letter.acknowledgements
     publisher.futures[0].set_result(None)
-    await outbox.drain()
+    await outbox.flush()
 
     assert publisher.published == [
         OutboundMessage(TOPICS.dead_letter, DEAD_LETTER.body, {"reason": "invalid_department"}, b"\x01", TOPICS.expiry)
@@ -245,7 +245,7 @@ async def test_what_was_swept_is_marked_although_the_sweep_was_broken_off() -> N
     await turns()
     sweep.cancel()
     await asyncio.wait([sweep])
-    await outbox.drain()
+    await outbox.flush()
 
     assert publisher.payloads == [first.result, second.result]
     assert shop.log.marked == [first.decision]
@@ -279,7 +279,7 @@ async def test_draining_waits_for_what_is_on_the_way() -> None:
     outbox = outbox_of(shop, publisher)
     for answer in await decided(shop, 1, 2):
         outbox.publish_result(answer.decision, answer.result, lambda: None)
-    draining = asyncio.create_task(outbox.drain())
+    draining = asyncio.create_task(outbox.flush())
 
     publisher.futures[0].set_result(None)
     await turns()
@@ -300,7 +300,7 @@ async def test_draining_waits_for_what_is_being_marked() -> None:
     async with running(outbox), asyncio.timeout(5):
         outbox.publish_result(answer.decision, answer.result)
         await log.is_asked.wait()
-        draining = asyncio.create_task(outbox.drain())
+        draining = asyncio.create_task(outbox.flush())
         await turns()
         is_done_early = draining.done()
         log.may_mark.set()
@@ -332,10 +332,10 @@ async def test_a_published_result_is_marked_once() -> None:
     first, second = await decided(shop, 1, 2)
 
     outbox.publish_result(first.decision, first.result)
-    await outbox.drain()
+    await outbox.flush()
     outbox.publish_result(second.decision, second.result)
-    await outbox.drain()
-    await outbox.drain()
+    await outbox.flush()
+    await outbox.flush()
 
     assert shop.log.marked == [first.decision, second.decision]
 
@@ -386,7 +386,7 @@ async def test_nothing_is_swept_that_the_broker_has() -> None:
     outbox = outbox_of(shop, broker)
     (answer,) = await decided(shop)
     outbox.publish_result(answer.decision, answer.result, lambda: None)
-    await outbox.drain()
+    await outbox.flush()
     shop.clock.now += 2 * MINUTE
 
     await outbox.sweep_once()
@@ -406,6 +406,20 @@ async def test_a_result_that_the_broker_refuses_does_not_hold_up_the_sweep_of_th
     assert await shop.log.waiting() == [first.decision]
     assert count(metrics, "publish_failures_total", topic="shop/prediction") == 1
     assert count(metrics, "outcomes_swept_total") == 1
+
+
+async def test_results_that_are_refused_for_good_do_not_keep_the_sweep_from_younger_ones() -> None:
+    shop = Shop()
+    for second in range(SWEEP_LIMIT + 1):
+        await decided(shop, second)
+        shop.clock.now += timedelta(milliseconds=1)
+    shop.clock.now += 2 * MINUTE
+    outbox = outbox_of(shop, HeldPublisher(*[REFUSED] * SWEEP_LIMIT, *[REFUSED, None]))
+
+    await outbox.sweep_once()
+    await outbox.sweep_once()
+
+    assert SWEEP_LIMIT not in [one.event.ts for one in await shop.log.waiting()]
 
 
 async def test_a_result_older_than_its_expiry_is_not_swept() -> None:

@@ -12,6 +12,7 @@ from app.adapters.postgres.errors import database_errors
 from app.adapters.postgres.queries import load_queries
 
 DELETE_SECONDS = 600.0
+AT_ONCE = 200
 BY_TEXT = {
     "named_event": "forget_named_events",
     "decision": "forget_decisions",
@@ -29,8 +30,8 @@ async def forget(connection: "asyncpg.Connection[asyncpg.Record]", customer_id: 
     sql = load_queries("forget.sql")
     with database_errors("forgetting a customer"):
         async with connection.transaction():
-            found = await connection.fetch(sql["find_dead_letters"], customer_id, timeout=DELETE_SECONDS)
-            letters = [row["dead_letter_id"] for row in found if _names(row, customer_id)]
+            found = connection.cursor(sql["find_dead_letters"], customer_id, prefetch=AT_ONCE, timeout=DELETE_SECONDS)
+            letters = [row["dead_letter_id"] async for row in found if _names(row, customer_id)]
             steps: list[tuple[str, str, Any]] = [("dead_letter", "forget_dead_letters", letters)]
             steps += [(table, name, customer_id) for table, name in BY_TEXT.items()]
             if fits_int(customer_id):

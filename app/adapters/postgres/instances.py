@@ -4,9 +4,10 @@ A payload is a word and a client id: `drain till-1`, `drained till-1`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from enum import StrEnum
 from time import monotonic
+from typing import Any
 
 import asyncpg
 import structlog
@@ -42,14 +43,21 @@ class InstanceState(StrEnum):
 
 
 class InstanceRequests:
-    """Answers whoever asks for this instance, and drains it when told to."""
+    """Answers whoever asks for this instance, and lets it `leave` the broker when told to; `start` runs that beside."""
 
     def __init__(
-        self, database: Database, client_id: str, drain: Callable[[], Awaitable[object]], *, is_alone: bool
+        self,
+        database: Database,
+        client_id: str,
+        leave: Callable[[], Awaitable[object]],
+        start: Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]],
+        *,
+        is_alone: bool,
     ) -> None:
         self._database = database
         self._client_id = client_id
-        self._drain = drain
+        self._leave = leave
+        self._start = start
         self._is_alone = is_alone
         self._state = InstanceState.SERVING
         self._draining: asyncio.Task[None] | None = None
@@ -81,12 +89,12 @@ class InstanceRequests:
             return InstanceState.ALONE
         if word in (Request.DRAIN, Request.FORCE) and self._draining is None:
             self._state = InstanceState.DRAINING
-            self._draining = asyncio.create_task(self._drain_once())
+            self._draining = self._start("draining", self._drain_once())
         return self._state
 
     async def _drain_once(self) -> None:
         log.warning("asked to drain: this instance takes no new events")
-        await self._drain()
+        await self._leave()
         self._state = InstanceState.DRAINED
         log.warning("drained: this instance can be stopped")
 

@@ -60,8 +60,11 @@ async def expire(connection: "asyncpg.Connection[asyncpg.Record]", before: datet
     """
     sql = load_queries("queries.sql")
     with database_errors("deleting what is kept no longer"):
-        dropped = await connection.fetchval(sql["drop_decision_partitions"], before.date(), timeout=DELETE_SECONDS)
-        gone = {"partitions": dropped}
+        gone = {"partitions": 0}
+        while dropped := await connection.fetchval(
+            sql["drop_decision_partitions"], before.date(), timeout=DELETE_SECONDS
+        ):
+            gone["partitions"] += dropped
         for what in DELETIONS:
             gone[what] = 0
             deleted = DELETE_AT_ONCE

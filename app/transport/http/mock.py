@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from app.domain.decision import Offer, Verdict, verdicts
+from app.errors import DatabaseUnavailable
 from app.events import (
     MAX_BODY_BYTES,
     CustomerEntry,
@@ -103,6 +104,8 @@ async def mock_focus(request: Request, running: FromRunning, dry_run: bool = Fal
         gathered = await gather_from_central(services, unknown, is_dry_run=dry_run)
     context_seconds = perf_counter() - started
     (decided,) = await decide_batch(services, gathered, is_dry_run=dry_run)
+    if decided.result is None:
+        raise DatabaseUnavailable("the log has lost the coupon of this decision")
     if not dry_run:
         running.metrics.decisions.labels(decided.decision.outcome.reason, str(decided.is_repeated).lower()).inc()
         running.outbox.publish_result(decided.decision, decided.result)

@@ -18,8 +18,8 @@ ALTER TABLE encoded_coupon RENAME COLUMN first_used TO last_used;
 ALTER TABLE named_event ADD COLUMN claimed_on DATE NOT NULL DEFAULT current_date;
 CREATE INDEX named_event_claimed ON named_event (claimed_on);
 
--- Drop the partitions of the days before this one; how many. It waits for locks for a moment only, since the service's
--- inserts queue behind it.
+-- Drop partitions of the days before this one, thirty at most, since each takes locks; how many. It waits for locks for
+-- a moment only, since the service's inserts queue behind it.
 CREATE FUNCTION drop_decision_partitions(before DATE) RETURNS INT LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
 DECLARE
     partition_name TEXT;
@@ -31,6 +31,7 @@ BEGIN
         WHERE i.inhparent = 'decision'::regclass
           AND c.relname ~ '^decision_\d{8}$' AND c.relname < 'decision_' || to_char(before, 'YYYYMMDD')
         ORDER BY c.relname
+        LIMIT 30
     LOOP
         EXECUTE format('DROP TABLE %I', partition_name);
         dropped := dropped + 1;
