@@ -156,10 +156,11 @@ DELETE FROM dead_letter
 WHERE dead_letter_id = ANY (ARRAY (SELECT dead_letter_id FROM dead_letter WHERE received_at < $1::timestamptz LIMIT $2));
 
 -- name: delete_coupon_bodies
--- Two days longer than the decisions that name them: the time of use is noted once a day.
+-- Longer than the decisions that name them: the time of use is noted once a day, and an event may name a day of the week
+-- to come, whose partition is dropped so much later. A copy of it must find the coupon.
 DELETE FROM encoded_coupon
 WHERE coupon_hash = ANY (
-    ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '2 days' LIMIT $2)
+    ARRAY (SELECT coupon_hash FROM encoded_coupon WHERE last_used < $1::timestamptz - interval '10 days' LIMIT $2)
 );
 
 -- name: find_decision

@@ -139,7 +139,7 @@ async def test_what_belongs_to_decisions_goes_with_them(
             [replace(LETTER, received_at=CUTOFF - timedelta(seconds=1)), young]
         )
     await connection.execute("UPDATE named_event SET claimed_on = $1", CUTOFF.date() - timedelta(days=1))
-    await connection.execute("UPDATE encoded_coupon SET last_used = $1", CUTOFF - timedelta(days=3))
+    await connection.execute("UPDATE encoded_coupon SET last_used = $1", CUTOFF - timedelta(days=11))
 
     gone = await expire(connection, CUTOFF)
 
@@ -151,13 +151,26 @@ async def test_a_coupon_in_use_is_kept(
     connection: asyncpg.Connection, log: PostgresDecisionLog, database_url: str
 ) -> None:
     await log.record([decided(on(TODAY))], BODIES)
-    await connection.execute("UPDATE encoded_coupon SET last_used = $1", CUTOFF - timedelta(days=3))
+    await connection.execute("UPDATE encoded_coupon SET last_used = $1", CUTOFF - timedelta(days=11))
     async with Database.open(database_url, size=1) as database:
         await PostgresDecisionLog(database).record([decided(on(TODAY - timedelta(days=1)))], BODIES)
 
     gone = await expire(connection, CUTOFF)
 
     assert gone["coupon_bodies"] == 0
+    assert await log.coupon_bodies([HASH]) == BODIES
+
+
+async def test_the_coupon_of_a_decision_on_an_event_of_the_week_to_come_is_kept_as_long_as_the_decision(
+    connection: asyncpg.Connection, log: PostgresDecisionLog
+) -> None:
+    await ensure_partitions(connection, CUTOFF.date())
+    await log.record([decided(on(CUTOFF), at=CUTOFF - timedelta(days=7))], BODIES)
+    await connection.execute("UPDATE encoded_coupon SET last_used = $1", CUTOFF - timedelta(days=8))
+
+    await expire(connection, CUTOFF)
+
+    assert await events_of(connection) == {int(CUTOFF.timestamp())}
     assert await log.coupon_bodies([HASH]) == BODIES
 
 
