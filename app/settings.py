@@ -428,6 +428,15 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("mqtt_password")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            (value or SecretStr("")).get_secret_value().encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be text in UTF-8") from None
+        return value
+
     @field_validator("log_hash_key")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:

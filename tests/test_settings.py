@@ -259,6 +259,7 @@ def test_values_are_read_as_what_they_mean(environment: Environment) -> None:
         ("MQTT_CLIENT_ID", "till\n1"),
         ("MQTT_CLIENT_ID", "till\udcff"),
         ("MQTT_USERNAME", "till\udcff"),
+        ("MQTT_PASSWORD", "secret\udcff"),
         ("MQTT_SHARED_GROUP", "shop/service"),
         ("MQTT_SHARED_GROUP", "service#"),
         ("MESSAGE_EXPIRY_SECONDS", "4294967296"),
