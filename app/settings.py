@@ -36,6 +36,7 @@ from app.tls import FileRefused, client_context
 EXIT_CODE = 78  # EX_CONFIG of sysexits.h
 MISSING = "Cannot read {name} env variable. Please, make sure it is set before starting the service."
 UINT32_MAX = 2**32 - 1
+ENTRY_SUFFIX = "-entry"  # tells the link of entry events from that of focus events
 PROJECT = Path(__file__).parent.parent
 BUILT_IN_MODEL = Path(__file__).parent / "models" / "default"
 LAST_PORT = 65535
@@ -551,6 +552,8 @@ def _broker_problems(settings: Settings) -> Iterator[str]:
     """What is wrong about variables together."""
     if _has_wildcard(settings.dead_letter_topic):
         yield "Cannot make a topic for dead letters of FOCUS_EVENT_TOPIC_NAME: set DEAD_LETTER_TOPIC_NAME."
+    if settings.client_id.endswith(ENTRY_SUFFIX):
+        yield f"Cannot use MQTT_CLIENT_ID env variable: {ENTRY_SUFFIX} at its end is for entry events of another."
     if _has_wildcard(settings.status_topic):
         yield "Cannot make a topic for the status with MQTT_CLIENT_ID in it: choose one without + and #."
     yield from _circles(settings)

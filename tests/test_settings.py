@@ -200,6 +200,13 @@ def test_instances_can_have_a_status_topic_each(environment: Environment) -> Non
     assert Settings.partial().status_topic == "shop/status/till-1"
 
 
+def test_a_client_id_that_another_instance_would_use_for_its_entry_events_is_refused(environment: Environment) -> None:
+    environment.set(**BROKER, **DATABASE, MQTT_CLIENT_ID="till-entry")
+
+    with pytest.raises(ConfigurationError, match="-entry at its end is for entry events of another"):
+        Settings.from_environment()
+
+
 def test_a_client_id_that_makes_no_topic_is_refused(environment: Environment) -> None:
     environment.set(**BROKER, **DATABASE, STATUS_TOPIC_NAME="shop/status/{client_id}", MQTT_CLIENT_ID="till+1")
 

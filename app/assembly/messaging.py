@@ -5,6 +5,7 @@ from asyncio import Task
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -18,7 +19,7 @@ from app.domain.department import DepartmentNames
 from app.errors import DatabaseUnavailable
 from app.handlers import Services
 from app.ports import Publisher
-from app.settings import Settings
+from app.settings import ENTRY_SUFFIX, Settings
 from app.transport.consumer import EntryConsumer, FocusConsumer
 from app.transport.health import Health
 from app.transport.metrics import Metrics
@@ -76,9 +77,10 @@ class BrokerMessaging:
         is_leaving: bool,
     ) -> None:
         self._metrics = metrics
-        focus_topic, entry_topic = settings.focus_event_topic_name, settings.entry_event_topic_name
-        self._focus = _link(settings, health, metrics, focus_topic, "", settings.status_topic, is_leaving=is_leaving)
-        self._entry = _link(settings, health, metrics, entry_topic, "entry", None, is_leaving=is_leaving)
+        link = partial(_link, settings, health, metrics, is_leaving=is_leaving)
+        name, entry_name = settings.client_id, f"{settings.client_id}{ENTRY_SUFFIX}"
+        self._focus = link(settings.focus_event_topic_name, name, "", settings.status_topic)
+        self._entry = link(settings.entry_event_topic_name, entry_name, "_entry_events", None)
         self.outbox = _outbox(settings, services, self._focus, health, metrics)
         background.run("broker link", self._focus.run())
         background.run("broker link for entry events", self._entry.run())
@@ -122,14 +124,14 @@ def _link(
     health: Health,
     metrics: Metrics,
     topic: str,
-    name: str,
+    client_id: str,
+    part_suffix: str,
     status_topic: str | None,
     *,
     is_leaving: bool,
 ) -> MqttLink:
-    """`name` is what tells this link's client id and parts of health from those of the other, if anything."""
-    part_suffix = f"_{name}_events" if name else ""
-    access = _access(settings, f"{settings.client_id}-{name}" if name else settings.client_id)
+    """`part_suffix` is what tells this link's parts of health from those of the other, if anything."""
+    access = _access(settings, client_id)
     report = health.reporter(f"broker{part_suffix}")
     report("not connected yet")
     group = settings.mqtt_shared_group

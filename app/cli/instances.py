@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.adapters.postgres.instances import InstanceState, Request
 
 SILENCE_SECONDS = 4.0
+ALONE = "{name} shares its events with nobody (MQTT_SHARED_GROUP): those to come would be lost; --force\n"
 
 Instance = Annotated[str | None, typer.Argument(help="Client id of the instance; default: MQTT_CLIENT_ID.")]
 Limit = Annotated[float, typer.Option(help="Seconds to wait for its end.", min=1)]
@@ -39,9 +40,7 @@ def drain(
         case InstanceState.DRAINED:
             typer.echo(f"{name} has left the broker, and can be stopped")
         case InstanceState.ALONE:
-            fail(
-                f"{name} shares its events with nobody (MQTT_SHARED_GROUP): they would be lost; --force\n", EXIT_REFUSED
-            )
+            fail(ALONE.format(name=name), EXIT_REFUSED)
         case InstanceState.DRAINING | InstanceState.SERVING:
             fail(f"{name} is still at work on its events after {timeout:g} s; ask again\n", EXIT_REFUSED)
         case None:
@@ -52,7 +51,13 @@ def drain(
             assert_never(state)
 
 
-def adopt(client_id: Instance = None, timeout: Limit = 600) -> None:
+def adopt(
+    client_id: Instance = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where no other instance gets the events to come: they are lost.")
+    ] = False,
+    timeout: Limit = 600,
+) -> None:
     """Finish the events that the broker keeps for an instance that will not come back, and end its session."""
     from app.adapters.postgres.instances import Request
     from app.main import adopt as adopt_instance
@@ -62,6 +67,8 @@ def adopt(client_id: Instance = None, timeout: Limit = 600) -> None:
     name = client_id or settings.client_id
     if asyncio.run(_last_state(settings.postgres_url, name, Request.STATE, None, timeout)) is not None:
         fail(f"{name} is running: python -m app drain {name}\n", EXIT_REFUSED)
+    if not settings.mqtt_shared_group and not force:
+        fail(ALONE.format(name=name), EXIT_REFUSED)
 
     async def adopted() -> tuple[bool, int]:
         async with asyncio.timeout(timeout):

@@ -208,6 +208,13 @@ async def test_healthcheck_says_ok(client: httpx.AsyncClient) -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["/healthcheck", "/livez", "/readyz"])
+async def test_who_asks_for_health_need_not_read_the_answer(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.head(path)
+
+    assert (response.status_code, response.content) == (200, b"")
+
+
 async def test_every_part_of_a_service_in_memory_is_ready(client: httpx.AsyncClient) -> None:
     brief, verbose, alive = [await client.get(path) for path in ("/readyz", "/readyz?verbose", "/livez")]
 

@@ -35,12 +35,14 @@ class Readiness(BaseModel):
     open_to_anyone: list[str] = []
 
 
+@router.head("/healthcheck", include_in_schema=False)
 @router.get("/healthcheck", response_class=PlainTextResponse)
 async def healthcheck() -> str:
     """`OK` while the process answers."""
     return "OK"
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get(
     "/livez",
     response_model=Liveness,
@@ -54,6 +56,7 @@ async def livez(running: FromRunning) -> JSONResponse:
     return JSONResponse({"status": "alive"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model=Readiness,
