@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from app.domain.decision import Decision, Offer
 from app.events import CustomerId
 from app.handlers import remake
-from app.transport.http.mock import CandidateAnswer, candidate_answers
+from app.transport.http.explanation import CandidateAnswer, Explanation, candidate_answers, explanation
 from app.transport.http.openapi import problems
 from app.transport.http.running import FromRunning
 
@@ -34,21 +34,12 @@ class LoggedEvent(BaseModel):
     correlation_data: str | None
 
 
-class LoggedDecision(BaseModel):
+class LoggedDecision(Explanation):
     """A decision as the log keeps it."""
 
     id: UUID
     event: LoggedEvent
-    reason: str
     coupon_id: str | None
-    score: float | None
-    propensity: float | None
-    threshold: float
-    deployment: str
-    scorer: str
-    model_version: str
-    catalogue_version: str
-    context_source: str
     decided_at: datetime
 
 
@@ -85,20 +76,11 @@ async def list_decisions(
 
 
 def _shown(decision: Decision) -> dict[str, object]:
-    event, basis, outcome = decision.event, decision.basis, decision.outcome
-    data = event.correlation_data
+    event, outcome, data = decision.event, decision.outcome, decision.event.correlation_data
     return {
         "id": decision.decision_id,
         "event": {**asdict(event), "correlation_data": None if data is None else data.hex()},
-        "reason": outcome.reason,
+        **explanation(decision),
         "coupon_id": outcome.coupon_id if isinstance(outcome, Offer) else None,
-        "score": outcome.score,
-        "propensity": outcome.propensity if isinstance(outcome, Offer) else None,
-        "threshold": basis.threshold,
-        "deployment": basis.deployment,
-        "scorer": basis.scorer,
-        "model_version": basis.model_version,
-        "catalogue_version": basis.catalogue_version,
-        "context_source": basis.context_source,
-        "decided_at": basis.decided_at,
+        "decided_at": decision.basis.decided_at,
     }

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from app.domain.decision import Offer, Verdict, verdicts
+from app.domain.decision import Verdict, verdicts
 from app.errors import DatabaseUnavailable
 from app.events import (
     MAX_BODY_BYTES,
@@ -21,12 +21,12 @@ from app.events import (
 )
 from app.handlers import Decided, decide_batch, gather, gather_from_central, handle_entries, remake
 from app.results import PredictionResult
+from app.transport.http.explanation import CandidateAnswer, Explanation, candidate_answers, explanation
 from app.transport.http.openapi import event_body
 from app.transport.http.running import FromRunning, Running, read_body
 
 router = APIRouter(tags=["mock events"])
 
-OFFERED = "offered"
 ENTRY_EXAMPLE = {"id": "127", "ts": 192322800}
 FOCUS_EXAMPLE = {"id": "127", "ts": 192322800, "dep": "Boys"}
 
@@ -39,28 +39,11 @@ class EntryAnswer(BaseModel):
     context: dict[str, str | int | float]
 
 
-class CandidateAnswer(BaseModel):
-    """The fate of one coupon of the department."""
-
-    coupon_id: str
-    fate: str
-    score: float | None
-
-
-class DecisionAnswer(BaseModel):
+class DecisionAnswer(Explanation):
     """Why the result is what it is; `candidates` is null when the catalogue or the model has changed since."""
 
     id: str
-    reason: str
-    score: float | None
-    propensity: float | None
-    threshold: float
     candidates: list[CandidateAnswer] | None
-    deployment: str
-    scorer: str
-    model_version: str
-    catalogue_version: str
-    context_source: str
     timings: dict[str, float]
 
 
@@ -118,20 +101,10 @@ async def mock_focus(request: Request, running: FromRunning, dry_run: bool = Fal
 
 
 async def _decision_answer(running: Running, decided: Decided, timings: dict[str, float]) -> dict[str, Any]:
-    decision = decided.decision
-    outcome, basis = decision.outcome, decision.basis
     return {
-        "id": str(decision.decision_id),
-        "reason": outcome.reason,
-        "score": outcome.score,
-        "propensity": outcome.propensity if isinstance(outcome, Offer) else None,
-        "threshold": basis.threshold,
+        "id": str(decided.decision.decision_id),
+        **explanation(decided.decision),
         "candidates": candidate_answers(await _fates(running, decided)),
-        "deployment": basis.deployment,
-        "scorer": basis.scorer,
-        "model_version": basis.model_version,
-        "catalogue_version": basis.catalogue_version,
-        "context_source": basis.context_source,
         "timings": {f"{stage}_ms": round(seconds * 1000, 3) for stage, seconds in timings.items()},
     }
 
@@ -141,10 +114,3 @@ async def _fates(running: Running, decided: Decided) -> Iterable[Verdict] | None
     if trace is not None:
         return verdicts(trace.screening, trace.scores.values, decision.basis.threshold, decision.outcome)
     return await remake(running.services, decision)
-
-
-def candidate_answers(fates: Iterable[Verdict] | None) -> list[dict[str, Any]] | None:
-    """The fates as they are answered."""
-    if fates is None:
-        return None
-    return [{"coupon_id": one.coupon_id, "fate": one.refusal or OFFERED, "score": one.score} for one in fates]
