@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.chaos.disk import NoSmallDisk
 from tests.chaos.judge import Report
-from tests.chaos.report import further, table, write_document
+from tests.chaos.report import DOCUMENT, document, further, table
 from tests.chaos.run import Parameters, perform
 from tests.chaos.scenarios import ALL, BY_NAME, Scenario
 from tests.chaos.shop import Shop
@@ -79,7 +79,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="scenarios to play, instead of all of them (with --suite)")
     parser.add_argument("--scenario", choices=sorted(BY_NAME), help="play this one")
     parser.add_argument(
-        "--suite", action="store_true", help="play all, or the named ones, and write docs/reliability.md"
+        "--suite",
+        action="store_true",
+        help="play all, or the named ones, and write what came of them into docs/reliability.md",
     )
     parser.add_argument("--full", action="store_true", help="the long form")
     parser.add_argument("--list", action="store_true", help="say what there is")
@@ -116,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps([{**asdict(one), "verdict": one.verdict} for one in reports], indent=1) + "\n")
     else:
         console.print(table(reports))
-    if given.suite and not given.names:
-        write_document(reports, is_full=given.full)
+    if given.suite:
+        before = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+        DOCUMENT.write_text(document(reports, before, is_full=given.full))
     return int(any(report.verdict == "bad" for report in reports))
 
 

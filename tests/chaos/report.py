@@ -12,6 +12,7 @@ from rich.table import Table
 
 from app.embedded.broker import find_mosquitto
 from tests.chaos.judge import Report
+from tests.chaos.scenarios import BY_NAME
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENT = PROJECT / "docs" / "reliability.md"
@@ -54,13 +55,39 @@ def _row(report: Report) -> list[str]:
     ]
 
 
-def write_document(reports: Sequence[Report], *, is_full: bool) -> None:
-    """Write docs/reliability.md: the preamble, the table, the commands, the machine."""
-    lines = [PREAMBLE.read_text().rstrip(), "", "## Measured", "", _circumstances(is_full), ""]
-    lines += [f"| {' | '.join(HEADINGS)} | further |", f"|{'---|' * (len(HEADINGS) + 1)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in _row(report))} |" for report in reports]
-    lines += ["", "Each line again by itself:", "", "```bash", *(report.command for report in reports), "```", ""]
-    DOCUMENT.write_text("\n".join(lines))
+def document(reports: Sequence[Report], before: str, *, is_full: bool) -> str:
+    """docs/reliability.md: the preamble, the machine, the table, the commands.
+
+    Scenarios that were not played now keep what the document said of them before, in the same form.
+    """
+    circumstances = _circumstances(is_full)
+    played = {report.scenario for report in reports}
+    lines = _measured(before) if circumstances.partition(",")[0] in before else []
+    lines = [(row, command) for row, command in lines if _scenario_of(row) not in played]
+    for report in reports:
+        row = f"| {' | '.join(cell.replace('|', '/') for cell in _row(report))} |"
+        lines.append((row, report.command))
+    lines.sort(key=lambda line: list(BY_NAME).index(_scenario_of(line[0])))
+    return "\n".join(
+        [
+            *(PREAMBLE.read_text().rstrip(), "", "## Measured", "", circumstances, ""),
+            *(f"| {' | '.join(HEADINGS)} | further |", f"|{'---|' * (len(HEADINGS) + 1)}"),
+            *(row for row, _ in lines),
+            *("", "Each line again by itself:", "", "```bash", *(command for _, command in lines), "```", ""),
+        ]
+    )
+
+
+def _measured(before: str) -> list[tuple[str, str]]:
+    """The rows and commands of a document."""
+    _, _, measured = before.partition("## Measured")
+    rows = [line for line in measured.splitlines() if line.startswith("| ") and _scenario_of(line) in BY_NAME]
+    commands = [line for line in measured.splitlines() if line.startswith("python -m tests.chaos")]
+    return list(zip(rows, commands, strict=True))
+
+
+def _scenario_of(row: str) -> str:
+    return row.split("|")[1].strip()
 
 
 def _circumstances(is_full: bool) -> str:

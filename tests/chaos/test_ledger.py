@@ -1,11 +1,13 @@
 """The ledger and the judge: pure, on times made up."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.chaos.judge import Counted, Extras, Fault, Report, count, failures, quantile
 from tests.chaos.ledger import Kind, Ledger
+from tests.chaos.report import document
 
 
 def ledger_with(*outcomes: bytes, copies: int = 1, kind: Kind = "result") -> Ledger:
@@ -138,3 +140,17 @@ def test_a_verdict_is_good_bad_or_says_why_it_was_not_run() -> None:
 
     assert [report.verdict for report in reports] == ["good", "bad", "not run"]
     assert isinstance(count(Ledger(), ()), Counted)
+
+
+def test_what_is_played_again_replaces_its_own_rows_of_the_document_alone() -> None:
+    kill, network = Report("kill", "python -m tests.chaos --scenario kill"), Report("network", "python -m tests.chaos")
+    before = document([network, kill, kill], "", is_full=True)
+    again = replace(kill, failures=["worse"])
+
+    after = document([again], before, is_full=True)
+
+    rows = [line for line in after.splitlines() if line.startswith(("| kill", "| network"))]
+    assert [row.split(" | ")[0] for row in rows] == ["| kill", "| network"]
+    assert "bad" not in before
+    assert after.count("python -m tests.chaos") - before.count("python -m tests.chaos") == -1
+    assert document([again], before, is_full=False).count("| network") == 0
