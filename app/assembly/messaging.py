@@ -79,7 +79,7 @@ class BrokerMessaging:
         self._metrics = metrics
         link = partial(_link, settings, health, metrics, is_leaving=is_leaving)
         name, entry_name = settings.client_id, f"{settings.client_id}{ENTRY_SUFFIX}"
-        self._focus = link(settings.focus_event_topic_name, name, "", settings.status_topic)
+        self._focus = link(settings.focus_event_topic_name, name, "", None if is_leaving else settings.status_topic)
         self._entry = link(settings.entry_event_topic_name, entry_name, "_entry_events", None)
         self.outbox = _outbox(settings, services, self._focus, health, metrics)
         background.run("broker link", self._focus.run())
@@ -132,8 +132,7 @@ def _link(
 ) -> MqttLink:
     """`part_suffix` is what tells this link's parts of health from those of the other, if anything."""
     access = _access(settings, client_id)
-    report = health.reporter(f"broker{part_suffix}")
-    report("not connected yet")
+    report = health.expect(f"broker{part_suffix}", "not connected yet")
     group = settings.mqtt_shared_group
     on_refusal = health.reporter(f"canary{part_suffix}")
     canary = Canary(_without_wildcards(topic), access.client_id, on_refusal, is_alone=not group)

@@ -45,9 +45,7 @@ async def build_storage(
     if settings.testing_no_postgres:
         return await asyncio.to_thread(_memory_storage, settings, names)
     database = await stack.enter_async_context(Database.open(settings.postgres_url, settings.db_pool_size))
-    reports = [health.reporter(part) for part in ("database", "migrations", "catalogue")]
-    for report in reports:
-        report("not asked yet")
+    reports = [health.expect(part, "not asked yet") for part in ("database", "migrations", "catalogue")]
     catalogue = PostgresCatalogue(database, names, *reports)
     background.run("catalogue", catalogue.run())
     retention = timedelta(days=settings.retention_days) if settings.retention_days else None

@@ -27,7 +27,7 @@ def drain(
 ) -> None:
     """Let a running instance leave: it takes no new events, finishes all it has, and ends its session at the broker.
 
-    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP.
+    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP: never the last of its group.
     """
     from app.adapters.postgres.instances import InstanceState, Request
     from app.settings import Settings
@@ -58,7 +58,10 @@ def adopt(
     ] = False,
     timeout: Limit = 600,
 ) -> None:
-    """Finish the events that the broker keeps for an instance that will not come back, and end its session."""
+    """Finish the events that the broker keeps for an instance that will not come back, and end its session.
+
+    Run it in the environment of that instance: broker, topics, group, database.
+    """
     from app.adapters.postgres.instances import Request
     from app.main import adopt as adopt_instance
     from app.settings import Settings
@@ -68,7 +71,7 @@ def adopt(
     if asyncio.run(_last_state(settings.postgres_url, name, Request.STATE, None, timeout)) is not None:
         fail(f"{name} is running: python -m app drain {name}\n", EXIT_REFUSED)
     if not settings.mqtt_shared_group and not force:
-        fail(ALONE.format(name=name), EXIT_REFUSED)
+        fail(f"MQTT_SHARED_GROUP is not set here: set it as {name} had it; if it had none, --force\n", EXIT_REFUSED)
 
     async def adopted() -> tuple[bool, int]:
         async with asyncio.timeout(timeout):
@@ -78,7 +81,9 @@ def adopt(
         was_known, events = asyncio.run(adopted())
     except TimeoutError:
         fail(f"not all events of {name} could be finished within {timeout:g} s; the rest still waits\n", EXIT_REFUSED)
-    typer.echo(f"{name}: {events:,} events finished, session ended" if was_known else f"the broker knows no {name}")
+    if not was_known:
+        fail(f"the broker knows no {name}\n", EXIT_REFUSED)
+    typer.echo(f"{name}: {events:,} events finished, session ended")
 
 
 async def _last_state(

@@ -66,6 +66,7 @@ def _state(key: ApiKey, now: datetime) -> str:
 @key_cli.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="The part of the key before the point.")]) -> None:
     """End a key for good. Running services know it within seconds."""
+    key_id = key_id.partition(".")[0]  # whoever has the whole key at hand must not see its secret in a terminal again
     if not _stored(lambda keys: keys.revoke(key_id, datetime.now(UTC))):
         typer.echo(f"there is no key {key_id}: `python -m app key list` shows them", err=True)
         raise typer.Exit(EXIT_REFUSED)

@@ -17,6 +17,7 @@ class Health:
     def __init__(self, parts: Mapping[str, str | None], optional: Collection[str] = ()) -> None:
         self._problems = dict(parts)
         self._optional = frozenset(optional)
+        self._expected: set[str] = set()
         self._watchers: list[Callable[[], None]] = []
         self.crashed: list[str] = []
 
@@ -48,14 +49,22 @@ class Health:
     def _found(self) -> list[tuple[str, str]]:
         return [(part, problem) for part, problem in self._problems.items() if problem is not None]
 
+    def expect(self, part: str, problem: str) -> Callable[[str | None], None]:
+        """A part that is not ready yet: its reporter. That it is not is told when it is known why."""
+        self._problems[part] = problem
+        self._expected.add(part)
+        return self.reporter(part)
+
     def reporter(self, part: str) -> Callable[[str | None], None]:
         """A function that takes this part's state: None when it is ready, else what is wrong."""
 
         def report(problem: str | None) -> None:
             before, self._problems[part] = self._problems.get(part), problem
+            is_news = before is None or part in self._expected
+            self._expected.discard(part)
             if problem is None and before is not None:
                 log.info("part is ready", part=part)
-            elif problem is not None and before is None:
+            elif problem is not None and is_news:
                 log.warning("part is not ready", part=part, problem=problem)
             elif problem != before:
                 log.debug("part is still not ready", part=part, problem=problem)

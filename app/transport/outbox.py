@@ -29,6 +29,7 @@ AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 15.0
 SWEEP_AGE = timedelta(seconds=60)
 SWEEP_LIMIT = 500
+MARK_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +219,10 @@ class Outbox:
         await self._mark()
 
     async def _mark(self) -> None:
-        async with self._marking:  # who flushes waits for the batch that `run` is marking, too
-            batch, self._published = self._published, []
-            try:
-                await self._mark_published(batch)
-            except DatabaseUnavailable:
-                self._published = batch + self._published
-                raise
+        async with self._marking:  # who flushes waits for what `run` is marking, too
+            while self._published:  # by parts: all of it could be too much for a slow database, for ever
+                await self._mark_published(self._published[:MARK_LIMIT])
+                del self._published[:MARK_LIMIT]
 
     async def _mark_published(self, outcomes: Sequence[Outcome]) -> None:
         decisions = [one for one in outcomes if isinstance(one, Decision)]

@@ -86,7 +86,7 @@ def count(ledger: Ledger, faults: Sequence[Fault], forgotten: Sequence[tuple[flo
         conflicting=sum(one.has_conflict for one in entries),
         wrong_kind=sum(one.is_wrong_kind for one in entries),
         extra=sum(one.extra for one in with_extra),
-        extra_without_fault=sum(max(0, one.extra - _faults_since(one, faults)) for one in with_extra),
+        extra_without_fault=sum(max(0, one.extra - _explained(one, faults)) for one in with_extra),
         excused=len(excused),
         p50=quantile(latencies, 0.50),
         p99=quantile(latencies, 0.99),
@@ -123,8 +123,9 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-def _faults_since(entry: Entry, faults: Sequence[Fault]) -> int:
-    return sum(entry.sent_at <= fault.ended for fault in faults)
+def _explained(entry: Entry, faults: Sequence[Fault]) -> int:
+    """How many extra copies faults explain: at each, every copy of the event that was sent may have been in flight."""
+    return entry.copies * sum(entry.sent_at <= fault.ended for fault in faults)
 
 
 def _has_too_many(counted: Counted, extras: Extras, faults: int) -> bool:

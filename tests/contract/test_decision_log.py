@@ -27,6 +27,15 @@ BODIES = {HASH: BODY}
 EVERYTHING = 1000
 LONG_AGO, LATER = NOW - timedelta(days=9000), NOW + timedelta(days=1)
 PATIENCE_SECONDS = 10.0
+GROW = """
+INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,
+                      is_to_be_published, decided_at, decided_on, context, context_source, catalogue_version, scorer,
+                      model_version, threshold, deployment, seed)
+SELECT $1, gen_random_uuid(), '1', 1, 'a', 'a', 'offered', false, now(), $1, '{}', 'cache', 'v', 's', 'm', 0, 'd', 1
+FROM generate_series(1, 20000)
+"""
+SEQUENTIAL_READS = f"SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'decision_{TODAY:%Y%m%d}'"
+TELL_STATISTICS = "SELECT pg_stat_force_next_flush()"
 
 BASIS = Basis(
     decided_at=NOW.replace(microsecond=123456),
@@ -429,3 +438,25 @@ async def test_decisions_are_found_by_their_events(logs: tuple[DecisionLog, Deci
     found = await logs[1].recorded(copies)
 
     assert found == {decision.decision_id: decision for decision in decisions}
+
+
+async def test_in_postgres_a_log_that_has_grown_is_still_read_by_its_key(database_url: str) -> None:
+    async with Database.open(database_url, size=1) as database:
+        log = PostgresDecisionLog(database)
+        async with database.connection() as connection:
+            await ensure_partitions(connection, TODAY)
+            await connection.execute("ANALYZE decision")
+        for event in events(8):  # PostgreSQL would keep the plan of the sixth time
+            await log.mark_published([decided(event)])
+            await log.recorded([event])
+        async with database.connection() as connection:
+            await connection.execute(GROW, TODAY)
+            await connection.execute(TELL_STATISTICS)
+            before = await connection.fetchval(SEQUENTIAL_READS)
+
+        await log.mark_published([decided()])
+        await log.recorded(events(3))
+
+        async with database.connection() as connection:
+            await connection.execute(TELL_STATISTICS)
+            assert await connection.fetchval(SEQUENTIAL_READS) == before

@@ -17,7 +17,7 @@ from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
 from app.handlers import Decided, decide_batch, gather
 from app.ports import OutboundMessage, Publisher
 from app.transport.metrics import Metrics
-from app.transport.outbox import SWEEP_LIMIT, Outbox, Topics, retried
+from app.transport.outbox import MARK_LIMIT, SWEEP_LIMIT, Outbox, Topics, retried
 from tests.builders import COUPON, NOW
 from tests.transport.builders import CountingLog, HeldPublisher, Letter, Shop, focus
 
@@ -55,6 +55,18 @@ class HeldLog(CountingLog):
         self.is_asked.set()
         await self.may_mark.wait()
         await super().mark_published(decisions)
+
+
+class PartsLog(SlowLog):
+    """DecisionLog that remembers how many decisions were marked at once."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__(failures)
+        self.parts: list[int] = []
+
+    async def mark_published(self, decisions: Collection[Decision]) -> None:
+        await super().mark_published(decisions)
+        self.parts.append(len(decisions))
 
 
 def outbox_of(
@@ -324,6 +336,21 @@ async def test_published_results_are_marked_although_the_database_was_away() -> 
 
     assert await log.waiting() == []
     assert count(metrics, "batch_retries_total", cause="database") == 2
+
+
+async def test_many_results_are_marked_by_parts() -> None:
+    log = PartsLog(failures=1)
+    shop = Shop(log=log)
+    outbox = outbox_of(shop, MemoryBroker())
+    for answer in await decided(shop, *range(MARK_LIMIT + 3)):
+        outbox.publish_result(answer.decision, answer.result)
+
+    with pytest.raises(DatabaseUnavailable):
+        await outbox.flush()
+    await outbox.flush()
+
+    assert log.parts == [MARK_LIMIT, 3]
+    assert await log.waiting() == []
 
 
 async def test_a_published_result_is_marked_once() -> None:
