@@ -51,7 +51,6 @@ class Canary:
     ) -> None:
         """Ask for the proof on one connection; `on_state` is told None when there is one, else what is missing."""
         self._heard.clear()
-        on_state("connected, and waiting for a first message")
         is_proven = False
         with suppress(BrokerUnavailable):  # the next connection starts anew
             while self._is_alone or not is_proven:

@@ -35,7 +35,7 @@ async def test_the_link_is_up_when_its_canary_has_come_back(own_mosquitto: Embed
             sent = await other.next_message()
 
     assert sent.payload == b'{"canary":"service-1"}'
-    assert states.said[-2:] == ["connected, and waiting for a first message", None]
+    assert states.said[-1:] == [None]
 
 
 async def test_canaries_are_no_events_whoever_sends_them(own_mosquitto: EmbeddedBroker) -> None:
@@ -89,7 +89,7 @@ async def test_a_canary_that_the_broker_refuses_proves_nothing_and_is_told(own_m
     assert refusals.said == [
         "whether events arrive is not known: the broker refuses to publish on 'shop/focus': Not authorized"
     ]
-    assert states.said[-2:] == ["connected, and waiting for a first message", None]
+    assert states.said[-1:] == [None]
 
 
 async def test_after_a_cut_the_link_is_proven_anew(own_mosquitto: EmbeddedBroker) -> None:
@@ -100,5 +100,5 @@ async def test_after_a_cut_the_link_is_proven_anew(own_mosquitto: EmbeddedBroker
         own_mosquitto.start()
         await states.until_up()
 
-    waiting = "connected, and waiting for a first message"
-    assert [said for said in states.said if said in (None, waiting)] == [waiting, None, waiting, None]
+    assert states.said[0] is states.said[-1] is None
+    assert len(states.said) > 2

@@ -164,6 +164,11 @@ class Campaign:
         self.slowest_canary = max(self.slowest_canary, time.monotonic() - since)
         self.look()
 
+    @property
+    def has_lost_connections(self) -> bool:
+        """Whether the service had to connect again: it read anew what was in work."""
+        return self._log.lost_connections > 0
+
     def look(self) -> None:
         """Is the process the same, and its log clean? Raises CampaignFailed."""
         if self.stack.service.has_ended or self.stack.service.pid != self._pid:

@@ -1,6 +1,7 @@
 """The service's log while it is being attacked: every line is one JSON object, and says nothing from outside."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.hostile.bodies import MARK
@@ -12,6 +13,7 @@ KEYS = {
     "coupon_bodies",
 }  # fmt: skip
 EXCERPT_BYTES = 600
+BROKER_LOST = re.compile(rb'"part": "broker.*"part is not ready"')
 ALARMS = ("event failed", "Traceback", "exception", "internal_error", "has crashed", "batch failed")
 
 
@@ -22,6 +24,7 @@ class LogWatch:
         self._path = path
         self._position = 0
         self.lines = 0
+        self.lost_connections = 0
 
     def problems(self) -> list[str]:
         """What is wrong with the new lines."""
@@ -31,6 +34,7 @@ class LogWatch:
         self._position += len(whole) + len(newline)
         lines = whole.split(b"\n") if newline else []
         self.lines += len(lines)
+        self.lost_connections += sum(BROKER_LOST.search(line) is not None for line in lines)
         return [f"log: {problem}: {_excerpt(line)!r}" for line in lines if (problem := _problem(line))]
 
 
