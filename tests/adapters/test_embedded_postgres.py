@@ -13,10 +13,11 @@ import asyncpg
 import pytest
 
 from app.embedded.accounts import Account, can_reach
+from app.embedded.ports import free_port
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.postgres_software import SERVER, Software, copy_software
 from app.errors import EmbeddedFailed
-from tests.postgres import free_port, open_directory
+from tests.postgres import open_directory
 
 PASSWORD = 'it\'s \\ 100% "safe" @home/:?#'
 STARTED_AND_KILLED = """

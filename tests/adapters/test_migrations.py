@@ -10,8 +10,9 @@ from alembic.script import ScriptDirectory
 
 from app.adapters.postgres import migrations
 from app.adapters.postgres.partitions import ensure_partitions
+from app.embedded.ports import free_port
 from app.errors import DatabaseUnavailable, MigrationRefused
-from tests.postgres import PostgresServer, free_port
+from tests.postgres import PostgresServer
 
 TODAY = date(2026, 3, 1)
 ALL = ["0001_cache", "0002_decision_log", "0003_api_key", "0004_dead_letters_and_retention"]
