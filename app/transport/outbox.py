@@ -221,8 +221,9 @@ class Outbox:
     async def _mark(self) -> None:
         async with self._marking:  # who flushes waits for what `run` is marking, too
             while self._published:  # by parts: all of it could be too much for a slow database, for ever
-                await self._mark_published(self._published[:MARK_LIMIT])
-                del self._published[:MARK_LIMIT]
+                part = self._published[:MARK_LIMIT]
+                await self._mark_published(part)
+                del self._published[: len(part)]  # what has been published meanwhile is behind it
 
     async def _mark_published(self, outcomes: Sequence[Outcome]) -> None:
         decisions = [one for one in outcomes if isinstance(one, Decision)]

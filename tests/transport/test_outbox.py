@@ -322,6 +322,22 @@ async def test_draining_waits_for_what_is_being_marked() -> None:
     assert log.marked == [answer.decision]
 
 
+async def test_what_is_published_while_others_are_marked_is_marked_too() -> None:
+    log = HeldLog()
+    shop = Shop(log=log)
+    outbox = outbox_of(shop, MemoryBroker())
+    first, second = await decided(shop, 1, 2)
+    async with running(outbox), asyncio.timeout(5):
+        outbox.publish_result(first.decision, first.result)
+        await log.is_asked.wait()
+        outbox.publish_result(second.decision, second.result)
+        await turns()
+        log.may_mark.set()
+        await outbox.flush()
+
+    assert log.marked == [first.decision, second.decision]
+
+
 async def test_published_results_are_marked_although_the_database_was_away() -> None:
     log = SlowLog(failures=2)
     shop = Shop(log=log)
