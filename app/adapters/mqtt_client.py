@@ -1,31 +1,175 @@
-"""paho's client, mended where messages or certificates of others would stop it."""
+"""paho's client on the event loop, with the packets of every event read and written here.
 
+paho connects, subscribes, pings and says goodbye. What there is one of for every event goes past its bookkeeping, which
+keeps messages to send them again on the next connection, and reads a socket a few bytes at a time.
+"""
+
+import asyncio
 import socket
 import ssl
-import struct
-from contextlib import ExitStack
+from asyncio import TimerHandle
+from collections.abc import Callable, Container
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
-from app.adapters.mqtt_properties import with_names_alone, without_properties
+from app.adapters.mqtt_packets import Publish, Unreadable, read_puback, read_publish, write_publish
+from app.ports import OutboundMessage
 
 CONNECT_SECONDS = 5.0
+TICK_SECONDS = 1.0
+READ_BYTES = 1 << 16
+DISCONNECT = 0xE0
 
 
-class LenientClient(paho.Client):
-    """paho, which reads no properties but those that may name an event (see `mqtt_properties`).
+class LoopClient(paho.Client):
+    """paho without its thread: `connect` may block, and then `attach` gives the socket to the event loop.
 
-    It hangs up when one of these holds U+FEFF, which MQTT 5 allows: the broker would send that message for ever. Such a
-    message is read without its properties. `tls_error` is what TLS said last: paho keeps it to itself.
+    `on_event` is told of messages and `on_acknowledged` of the packet ids and reason codes of those that were sent.
+    `tls_error` is what TLS said last: paho keeps it to itself.
     """
 
-    tls_error: ssl.SSLError | None = None
+    def __init__(
+        self,
+        client_id: str,
+        protocol: MQTTProtocolVersion,
+        on_event: Callable[[Publish], None],
+        on_acknowledged: Callable[[int, int], None],
+        *,
+        is_clean: bool = False,
+    ) -> None:
+        self._has_properties = protocol is MQTTProtocolVersion.MQTTv5
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=protocol,
+            clean_session=None if self._has_properties else is_clean,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        self.connect_timeout = CONNECT_SECONDS
+        self.tls_error: ssl.SSLError | None = None
+        self._on_event = on_event
+        self._on_acknowledged = on_acknowledged
+        self._event_loop = asyncio.get_running_loop()
+        self._attached: int | None = None
+        self._is_watching_for_room = False
+        self._ticking: TimerHandle | None = None
+        self._unread = b""
+        self._read_to = 0
+        self.on_socket_open = _send_at_once
+        self.on_socket_close = self._detach
+        self.on_socket_register_write = self._write_soon
+
+    def attach(self) -> None:
+        """From now on the event loop, which this must be called on, reads and writes."""
+        if (sock := self.socket()) is None:
+            return
+        self._attached = sock.fileno()
+        self._event_loop.add_reader(self._attached, self._read)
+        self._tick()
+        self._read()  # what TLS has to say comes before an error in writing
+        self._write()
 
     def release(self) -> None:
-        """Close the pair of sockets that wakes paho's thread; paho leaves it to the garbage collector."""
-        self._reset_sockets()
+        """Close the socket, whatever is still to be sent."""
+        self._sock_close()
+
+    def send(self, message: OutboundMessage, in_flight: Container[int]) -> int:
+        """Publish at QoS 1; the packet id by which `on_acknowledged` tells of it, none of those. Raises ValueError."""
+        while (packet_id := self._mid_generate()) in in_flight:
+            pass
+        packet = write_publish(message, packet_id, has_properties=self._has_properties)
+        self._packet_queue(packet[0], packet, packet_id, 1)
+        return packet_id
+
+    def _detach(self, *_: object) -> None:
+        if self._attached is None:
+            return
+        self._event_loop.remove_reader(self._attached)
+        self._event_loop.remove_writer(self._attached)
+        self._attached = None
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    def _tick(self) -> None:
+        self.loop_misc()
+        if self._attached is not None:
+            self._ticking = self._event_loop.call_later(TICK_SECONDS, self._tick)
+
+    def _read(self) -> None:
+        """Handle every packet that has arrived."""
+        self.loop_read()
+        while self._attached is not None and self._has_unread():
+            self.loop_read()
+
+    def _has_unread(self) -> bool:
+        sock = self.socket()
+        return self._read_to < len(self._unread) or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
+
+    def _write_soon(self, *_: object) -> None:
+        """What is sent in one turn of the loop goes to the socket at once."""
+        if self._attached is not None:
+            self._event_loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        if self._attached is None:
+            return
+        self.loop_write()
+        if self._attached is not None and self.want_write() != self._is_watching_for_room:
+            self._is_watching_for_room = not self._is_watching_for_room
+            if self._is_watching_for_room:
+                self._event_loop.add_writer(self._attached, self._write)
+            else:
+                self._event_loop.remove_writer(self._attached)
+
+    def _packet_write(self) -> MQTTErrorCode:
+        """As paho does it, which gives every packet to the socket alone, with those before a DISCONNECT made one."""
+        packets = [packet for packet in self._out_packet if packet["command"] & 0xF0 != DISCONNECT]
+        if len(packets) > 1:
+            joined = b"".join(packet["packet"][packet["pos"] :] for packet in packets)
+            rest = list(self._out_packet)[len(packets) :]
+            self._out_packet.clear()
+            self._out_packet.append({**packets[0], "pos": 0, "to_process": len(joined), "packet": joined})
+            self._out_packet.extend(rest)
+        return super()._packet_write()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self._read_to == len(self._unread):
+            try:
+                self._unread, self._read_to = super()._sock_recv(READ_BYTES), 0
+            except ssl.SSLError as error:  # in TLS 1.3 a client certificate is refused only after the handshake
+                self.tls_error = error
+                raise
+        read = self._unread[self._read_to : self._read_to + bufsize]
+        self._read_to += len(read)
+        return read
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            self._on_event(
+                read_publish(self._in_packet["command"], self._in_packet["packet"], has_properties=self._has_properties)
+            )
+        except Unreadable as error:
+            raise MalformedPacket(str(error)) from error
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_pubackcomp(self, cmd: str) -> MQTTErrorCode:
+        try:
+            self._on_acknowledged(*read_puback(self._in_packet["packet"]))
+        except Unreadable as error:
+            raise MalformedPacket(str(error)) from error
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        """Hang up on a packet that cannot be read."""
+        try:
+            return super()._packet_handle()
+        except (IndexError, ValueError) as error:
+            raise MalformedPacket(str(error)) from error
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
         """As paho does it, which leaves a socket whose handshake fails to the garbage collector."""
@@ -39,27 +183,8 @@ class LenientClient(paho.Client):
             undo.pop_all()
         return sock
 
-    def _sock_recv(self, bufsize: int) -> bytes:
-        try:
-            return super()._sock_recv(bufsize)
-        except ssl.SSLError as error:  # in TLS 1.3 a client certificate is refused only after the handshake
-            self.tls_error = error
-            raise
 
-    def _packet_handle(self) -> MQTTErrorCode:
-        """Hang up on a packet that cannot be read: its thread would die of the error, and nobody would hear of it."""
-        try:
-            return super()._packet_handle()
-        except (IndexError, ValueError, struct.error) as error:
-            raise MalformedPacket(str(error)) from error
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        if self._protocol is not MQTTProtocolVersion.MQTTv5:
-            return super()._handle_publish()
-        command, packet = self._in_packet["command"], self._in_packet["packet"]
-        try:
-            self._in_packet["packet"] = with_names_alone(command, packet)
-            return super()._handle_publish()
-        except MalformedPacket:
-            self._in_packet["packet"] = without_properties(command, packet)
-            return super()._handle_publish()
+def _send_at_once(client: paho.Client, userdata: object, sock: Any) -> None:
+    """Turn off Nagle's algorithm, which holds small packets back for up to 40 ms."""
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

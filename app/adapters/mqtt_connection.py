@@ -2,32 +2,29 @@
 
 paho keeps a queue of its own and sends it again after a reconnect, and it acknowledges through whatever connection is
 there, although packet ids mean other messages once a session is lost. So every connection has a new client, and a
-message can be acknowledged only through the connection that brought it. paho's callbacks run on its thread and do
-nothing but hand over to the event loop.
+message can be acknowledged only through the connection that brought it. All of it runs on the event loop, but the
+opening of the socket, which may take its time.
 """
 
 import asyncio
-import socket
 import ssl
-import struct
 from asyncio import FIRST_COMPLETED, Future
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
 import structlog
-from paho.mqtt import MQTTException
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from app.adapters.mqtt_client import CONNECT_SECONDS, LenientClient
+from app.adapters.mqtt_client import CONNECT_SECONDS, LoopClient
+from app.adapters.mqtt_packets import MAX_REMAINING_BYTES, Publish
 from app.errors import BrokerUnavailable, PublishRefused
 from app.events import MAX_BODY_BYTES
 from app.ports import InboundMessage, OutboundMessage
@@ -38,8 +35,8 @@ log = structlog.get_logger(__name__)
 CLOSE_SECONDS = 2.0
 QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
+FAILURE = 0x80  # the first of the reason codes that refuse
 UNREADABLE_TOPIC = "(a topic that is not UTF-8)"
-MAX_PACKET_BYTES = 268_435_455
 PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
 KEPT_BYTES = MAX_BODY_BYTES + 1  # hundreds of messages may wait for the database: one byte more is refused as well
 NEVER_SEND_RETAINED = SubscribeOptions.RETAIN_DO_NOT_SEND
@@ -110,44 +107,27 @@ class Connection:
         self._unsubscribed: Future[None] = self._loop.create_future()
         self._sent: dict[int, tuple[Future[None], str]] = {}
         self._window = UNLIMITED
-        self._max_packet_bytes = MAX_PACKET_BYTES
+        self._max_packet_bytes = MAX_REMAINING_BYTES
         self._waiting: deque[tuple[Future[None], OutboundMessage]] = deque()
         self._receipts: deque[_Receipt] = deque()
         self._dropped = 0
         self._client = self._make_client()
 
-    def _make_client(self) -> LenientClient:
-        client = LenientClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._access.client_id,
-            protocol=self._protocol,
-            clean_session=None if self._is_v5 else self._is_clean,
-            manual_ack=True,
-            reconnect_on_failure=False,
+    def _make_client(self) -> LoopClient:
+        client = LoopClient(
+            self._access.client_id, self._protocol, self._on_event, self._on_acknowledged, is_clean=self._is_clean
         )
-        client.connect_timeout = CONNECT_SECONDS
-        client.max_inflight_messages_set(UNLIMITED)
         if self._access.username is not None:
             client.username_pw_set(self._access.username, self._access.password)
         if self._access.tls is not None:
             client.tls_set_context(self._access.tls)
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=self._will.is_retained)
-        client.on_socket_open = _send_at_once
-        client.on_connect = self._forward(self._on_connect)
-        client.on_disconnect = self._forward(self._on_disconnect)
-        client.on_subscribe = self._forward(self._on_subscribe)
-        client.on_unsubscribe = self._forward(self._on_unsubscribe)
-        client.on_publish = self._forward(self._on_publish)
-        client.on_message = self._forward(self._on_message)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         return client
-
-    def _forward(self, callback: Callable[..., None]) -> Callable[..., None]:
-        def on_paho_thread(client: paho.Client, userdata: object, *arguments: Any) -> None:
-            with suppress(RuntimeError):  # the loop is closed: the process is ending
-                self._loop.call_soon_threadsafe(callback, *arguments)
-
-        return on_paho_thread
 
     async def open(self, host: str, port: int) -> None:
         """Connect and wait until the broker has accepted. Raises BrokerUnavailable."""
@@ -156,7 +136,7 @@ class Connection:
             await asyncio.to_thread(self._connect, host, port)
         except (OSError, ValueError) as error:
             raise BrokerUnavailable(problem_of(error)) from error
-        self._client.loop_start()
+        self._client.attach()
         await self._answer(self._accepted, "accept the connection")
 
     def _connect(self, host: str, port: int) -> None:
@@ -224,15 +204,12 @@ class Connection:
         await asyncio.wait((self.lost,), timeout=CLOSE_SECONDS)
 
     async def close(self) -> None:
-        """Say goodbye, if there is someone to say it to, and end paho's thread."""
+        """Say goodbye, if there is someone to say it to, and close the socket."""
         if not self.lost.done():
             self._say_goodbye()
-        with suppress(TimeoutError):  # not wait_for: in Python 3.11 it swallows a cancellation that comes at its end
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
-            self._client.release()
-        if not self.lost.done():
-            self._give_up("closed")
+        await asyncio.wait((self.lost,), timeout=CLOSE_SECONDS)
+        self._client.release()
+        self._give_up("closed")
 
     def _say_goodbye(self, *, for_good: bool = False) -> None:
         """The last will is published in any case."""
@@ -263,28 +240,20 @@ class Connection:
             future.set_exception(PublishRefused(message.topic, reason))
             return
         try:
-            properties = self._properties(message) if self._is_v5 else None
-            info = self._client.publish(message.topic, message.payload, 1, message.is_retained, properties)
-        except (ValueError, MQTTException, struct.error) as error:
+            packet_id = self._client.send(message, self._sent)
+        except ValueError as error:
             future.set_exception(PublishRefused(message.topic, f"it cannot be sent: {error}"))
-            return
-        if info.rc is MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            future.set_exception(BrokerUnavailable("no packet id is free"))
         else:
-            self._sent[info.mid] = future, message.topic
+            self._sent[packet_id] = future, message.topic
 
-    def _properties(self, message: OutboundMessage) -> Properties:
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.ContentType = "application/json"
-        properties.PayloadFormatIndicator = 1
-        if message.expiry is not None:
-            properties.MessageExpiryInterval = int(message.expiry.total_seconds())
-        if message.correlation_data is not None:
-            properties.CorrelationData = message.correlation_data
-        properties.UserProperty = list(message.properties.items())
-        return properties
-
-    def _on_connect(self, flags: paho.ConnectFlags, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: object,
+        flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
         if self._accepted.done():
             return
         if reason.is_failure:
@@ -293,49 +262,65 @@ class Connection:
             return
         self.had_session = bool(flags.session_present)
         self._window = getattr(properties, "ReceiveMaximum", UNLIMITED)
-        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES)
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", MAX_REMAINING_BYTES)
         self._accepted.set_result(None)
 
-    def _on_subscribe(self, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
+    def _on_subscribe(
+        self,
+        client: paho.Client,
+        userdata: object,
+        packet_id: int,
+        codes: list[ReasonCode],
+        properties: Properties | None,
+    ) -> None:
         if not self._subscribed.done():
             self._subscribed.set_result(codes)
 
-    def _on_unsubscribe(self, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
+    def _on_unsubscribe(
+        self,
+        client: paho.Client,
+        userdata: object,
+        packet_id: int,
+        codes: list[ReasonCode],
+        properties: Properties | None,
+    ) -> None:
         if not self._unsubscribed.done():
             self._unsubscribed.set_result(None)
 
-    def _on_publish(self, packet_id: int, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_acknowledged(self, packet_id: int, code: int) -> None:
         future, topic = self._sent.pop(packet_id, (None, ""))
         if future is not None and not future.done():
-            if reason.is_failure:
-                future.set_exception(PublishRefused(topic, str(reason)))
+            if code >= FAILURE:
+                future.set_exception(PublishRefused(topic, str(ReasonCode(PacketTypes.PUBACK, identifier=code))))
             else:
                 future.set_result(None)
         while self._waiting and len(self._sent) < self._window:
             self._send(*self._waiting.popleft())
 
-    def _on_message(self, message: paho.MQTTMessage) -> None:
-        if message.qos == 0 and len(self._receipts) >= self._access.receive_maximum:
+    def _on_event(self, publish: Publish) -> None:
+        if publish.qos == 0 and len(self._receipts) >= self._access.receive_maximum:
             self._drop()
             return
-        receipt = _Receipt(message.mid, is_done=message.qos == 0)
+        receipt = _Receipt(publish.packet_id, is_done=publish.qos == 0)
         self._receipts.append(receipt)
         self.arrivals += 1
-        if message.retain:
+        if publish.is_retained:
             self._leave_out(receipt)
             return
-        user_properties = dict(getattr(message.properties, "UserProperty", ()))
         self._deliver(
             InboundMessage(
-                topic=_topic_of(message),
-                payload=bytes(message.payload[:KEPT_BYTES]),
-                event_id=user_properties.get("event-id"),
-                correlation_data=getattr(message.properties, "CorrelationData", None),
+                topic=_topic_of(publish),
+                payload=publish.payload[:KEPT_BYTES],
+                event_id=publish.event_id,
+                correlation_data=publish.correlation_data,
                 acknowledge=partial(self._acknowledge, receipt),
-                is_live=lambda: not self.lost.done(),
-                cut_bytes=max(0, len(message.payload) - KEPT_BYTES),
+                is_live=self._is_live,
+                cut_bytes=max(0, len(publish.payload) - KEPT_BYTES),
             )
         )
+
+    def _is_live(self) -> bool:
+        return not self.lost.done()
 
     def _leave_out(self, receipt: _Receipt) -> None:
         """What was retained before we came is no event; MQTT 3.1.1 cannot ask the broker to keep it to itself."""
@@ -356,7 +341,14 @@ class Connection:
             if first.packet_id and not self.lost.done():
                 self._client.ack(first.packet_id, 1)
 
-    def _on_disconnect(self, flags: object, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: object,
+        flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
         self._give_up(str(reason))
 
     def _give_up(self, reason: str) -> None:
@@ -370,15 +362,9 @@ class Connection:
         self._sent.clear()
 
 
-def _send_at_once(client: paho.Client, userdata: object, sock: Any) -> None:
-    """Turn off Nagle's algorithm, which holds small packets back for up to 40 ms."""
-    with suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _topic_of(message: paho.MQTTMessage) -> str:
+def _topic_of(publish: Publish) -> str:
     """The topic; a broker that does not look may let one through that is no text."""
     try:
-        return message.topic
+        return publish.topic.decode()
     except UnicodeDecodeError:
         return UNREADABLE_TOPIC

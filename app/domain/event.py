@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from hashlib import blake2b
 from uuid import UUID
 
@@ -21,7 +22,7 @@ class EntryEvent:
         return digest("entry", self.customer_id, self.ts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FocusEvent:
     """A customer lingers in a department.
 
@@ -38,7 +39,7 @@ class FocusEvent:
     event_id: str | None = None
     correlation_data: bytes | None = None
 
-    @property
+    @cached_property
     def day(self) -> date:
         """The day (UTC) that the event itself names; the decision log is partitioned by it."""
         return datetime.fromtimestamp(self.ts, UTC).date()
@@ -48,7 +49,7 @@ class FocusEvent:
         """Whether its sender has named it, so that its time is no part of its identity."""
         return self.event_id is not None or self.correlation_data is not None
 
-    @property
+    @cached_property
     def decision_id(self) -> UUID:
         """The same for every copy of the event, on every instance: it makes the decision unique.
 

@@ -109,10 +109,10 @@ LEFT JOIN named_event n ON n.decision_id = k.decision_id
 JOIN decision d ON d.event_day = coalesce(n.event_day, k.event_day) AND d.decision_id = k.decision_id;
 
 -- name: mark_published
-UPDATE decision d
+-- $1 DATE, $2 UUID[]. One day at a time: that is one partition, where a list of days is planned for all of them.
+UPDATE decision
 SET published_at = $3
-FROM unnest($1::date[], $2::uuid[]) AS k (event_day, decision_id)
-WHERE d.event_day = k.event_day AND d.decision_id = k.decision_id AND d.published_at IS NULL;
+WHERE event_day = $1 AND decision_id = ANY ($2::uuid[]) AND published_at IS NULL;
 
 -- name: unpublished_decisions
 SELECT * FROM decision

@@ -12,6 +12,7 @@ QUERY_SECONDS = 5.0
 # A plan that is kept is the plan for tables as they were: made in the morning, when the day's partition is empty, it
 # reads the whole partition for each batch in the evening. Planning anew costs a fraction of a millisecond.
 PLANS = {"plan_cache_mode": "force_custom_plan"}
+QUERIES_OF_A_CONNECTION = 10_000_000  # and then another, so that what a connection remembers does not grow for ever
 
 
 class Database:
@@ -32,6 +33,8 @@ class Database:
             timeout=CONNECT_SECONDS,
             command_timeout=QUERY_SECONDS,
             server_settings=PLANS,
+            max_queries=QUERIES_OF_A_CONNECTION,
+            reset=_leave_as_it_is,
         )
         await pool
         try:
@@ -52,6 +55,13 @@ class Database:
         with database_errors("watching the database"):
             async with connected(self._url) as connection:
                 yield connection
+
+
+async def _leave_as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Nobody here leaves settings, listeners or locks behind, and asking costs a question for each answer.
+
+    asyncpg itself rolls back what was left open.
+    """
 
 
 @asynccontextmanager

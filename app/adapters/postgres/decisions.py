@@ -93,9 +93,12 @@ class PostgresDecisionLog:
 
     async def mark_published(self, decisions: Collection[Decision]) -> None:
         """See DecisionLog."""
-        ordered = sorted(decisions, key=lambda one: (one.event.day, one.decision_id))
+        by_day: dict[date, list[UUID]] = {}
+        for one in decisions:
+            by_day.setdefault(one.event.day, []).append(one.decision_id)
         async with self._database.connection() as connection:
-            await connection.execute(self._sql["mark_published"], *_keys(ordered), datetime.now(UTC))
+            for day, ids in sorted(by_day.items()):
+                await connection.execute(self._sql["mark_published"], day, sorted(ids), datetime.now(UTC))
 
     @asynccontextmanager
     async def unpublished(
@@ -136,10 +139,6 @@ def _take(new_ids: set[UUID], decision_id: UUID) -> bool:
 
 def _transposed(rows: Any) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _keys(decisions: Sequence[Decision]) -> list[list[Any]]:
-    return [[one.event.day for one in decisions], [one.decision_id for one in decisions]]
 
 
 def _values(decision: Decision) -> tuple[Any, ...]:

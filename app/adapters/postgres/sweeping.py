@@ -16,6 +16,8 @@ async def sweeping(connection: "PoolConnectionProxy[Record]", what: str) -> Asyn
     """Whether this process alone sweeps these outcomes while the block lasts."""
     sql = load_queries("queries.sql")
     is_ours = await connection.fetchval(sql["try_sweeping"], what)
-    yield is_ours
-    if is_ours:
-        await connection.fetchval(sql["stop_sweeping"], what)  # a connection that fails is unlocked on its return
+    try:
+        yield is_ours
+    finally:
+        if is_ours and not connection.is_closed():  # the lock of a connection that has failed is gone with it
+            await connection.fetchval(sql["stop_sweeping"], what)

@@ -1,0 +1,102 @@
+"""What is measured, on free ports: the product's stack with a broker that keeps nothing, and the echo beside it."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.embedded.broker import EmbeddedBroker
+from app.embedded.ports import LOOPBACK
+from app.embedded.process import ChildProcess
+from benchmarks import echo
+from benchmarks.load import Target, run
+from tests.e2e.stack import FOCUS, PREDICTION, Stack
+from tests.postgres import open_directory
+
+CONFIGURATION = Path(__file__).with_name("mosquitto.conf")
+PROBES_PER_SECOND = 20
+USUAL = {"MAX_PRODUCTS_IN_MESSAGE": "5", "MOCK_ENDPOINTS": "false", "LOG_LEVEL": "WARNING"}
+
+
+class BareBroker(EmbeddedBroker):
+    """mosquitto with the configuration for benchmarks."""
+
+    def _write_configuration(self) -> None:
+        listener = f"listener {self.port} {LOOPBACK}\n"
+        self._configuration_path.write_text(listener + CONFIGURATION.read_text())
+
+
+@dataclass
+class BenchStack(Stack):
+    """A stack to be measured."""
+
+    echo: ChildProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.environment = {**USUAL, **self.environment}
+        super().__post_init__()
+        self.broker = BareBroker(self.folder / "broker", self.broker_port)
+        command = [sys.executable, "-m", "benchmarks.echo", str(self.broker_port)]
+        self.echo = ChildProcess("the echo", command, self.folder / "echo.log")
+
+    @property
+    def service_target(self) -> Target:
+        """The service, as what is to be loaded."""
+        return Target(self.broker_port, [self.service.pid], focus=FOCUS, prediction=PREDICTION)
+
+    @property
+    def echo_target(self) -> Target:
+        """The echo, as what is to be loaded."""
+        return Target(self.broker_port, [self.echo.pid], focus=echo.FOCUS, prediction=echo.PREDICTION)
+
+    def start_service(self, **variables: str) -> float:
+        """Start it, with other variables than before if any are given; the seconds until it was ready."""
+        self.environment |= variables
+        self.service = self.process("service", "serve", "--host", LOOPBACK)
+        started = time.monotonic()
+        self.service.start()
+        self.wait_until_ready()
+        return time.monotonic() - started
+
+    def counted(self, name: str) -> float:
+        """The sum over all labels of a metric of the service."""
+        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        )
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self.echo.stop()
+        super().stop()
+
+
+@contextmanager
+def open_stack(variables: Mapping[str, str] | None = None) -> Iterator[BenchStack]:
+    """A stack whose service and echo answer."""
+    with open_directory() as folder, ExitStack() as undo:
+        stack = BenchStack(folder, dict(variables or {}))
+        undo.callback(stack.stop)
+        stack.postgres.start()
+        stack.broker.start()
+        stack.load()
+        stack.central.start()
+        stack.echo.start()
+        stack.start_service()
+        warm_up(stack.service_target)
+        warm_up(stack.echo_target)
+        yield stack
+
+
+def warm_up(target: Target) -> None:
+    """Until it answers."""
+    while run(target, PROBES_PER_SECOND, 1).lost:
+        pass
