@@ -169,7 +169,7 @@ ALL = (
         "many events without any fault",
         heavy.soak,
         Parameters(rate=700, events=20_000),
-        (Parameters(rate=800, events=1_000_000),),
+        (Parameters(rate=1500, events=1_000_000),),
         Extras.NONE,
         WorldPlan(has_lines=False),
     ),
