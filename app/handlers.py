@@ -5,6 +5,7 @@ customers nobody here knows, and `decide_batch` scores, decides and records: its
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from app.domain.catalogue import Catalogue
 from app.domain.customer import ContextSource, CustomerContext
-from app.domain.decision import Basis, Decision, Offer, Reason, Verdict, decide, is_late, verdicts
+from app.domain.decision import Basis, Decision, NoOffer, Offer, Reason, Verdict, decide, is_late, verdicts
 from app.domain.eligibility import Screening
 from app.domain.event import EntryEvent, FocusEvent
 from app.errors import CentralUnavailable
@@ -31,6 +32,8 @@ from app.ports import (
     UnknownCustomer,
 )
 from app.results import ResultEncoder
+
+SAME_SCORE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +334,16 @@ async def remake(services: Services, decision: Decision) -> list[Verdict] | None
     (scores,) = await services.scorer.score([basis.context], [screening])
     is_late = decision.outcome.reason is Reason.LATE_EVENT
     outcome = decide(screening, scores.values, basis.threshold, basis.context_source, is_late=is_late)
-    if outcome != decision.outcome:
+    if not _agree(outcome, decision.outcome):
         return None
     return list(verdicts(screening, scores.values, basis.threshold, outcome))
+
+
+def _agree(one: Offer | NoOffer, other: Offer | NoOffer) -> bool:
+    """Whether they are the same, but for the last digits of a score: a newer version may add up in another order."""
+    if one.score is None or other.score is None:
+        return one == other
+    return replace(one, score=other.score) == other and math.isclose(one.score, other.score, rel_tol=SAME_SCORE)
 
 
 def outbound(decision: Decision, result: bytes, topic: str, expiry: timedelta | None) -> OutboundMessage:

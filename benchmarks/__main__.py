@@ -1,35 +1,42 @@
-"""`python -m benchmarks`: measure, and print what came of it."""
+"""`python -m benchmarks`: measure, print what came of it, and write benchmarks/results.md."""
 
 import argparse
+import signal
+import sys
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.cases import CASES, FULL, QUICK
+from benchmarks.report import regressions, table, write
 
 
-def main() -> None:
-    """Run the cases."""
+def main() -> int:
+    """Exit code 1 when something is slower than it was."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is to be stopped
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*CASES, []], help="cases, instead of all of them")
-    parser.add_argument("--quick", action="store_true", help="a first look: a few seconds for each rate, one turn")
+    parser.add_argument("names", nargs="*", metavar="CASE", help=f"instead of all of them: {', '.join(CASES)}")
+    parser.add_argument(
+        "--quick", action="store_true", help="a first look: a few seconds for each rate, nothing written"
+    )
+    parser.add_argument("--check", action="store_true", help="compare with what is committed, and write nothing")
     given, console = parser.parse_args(), Console()
-    figures = []
+    if unknown := set(given.names) - CASES.keys():
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    results = {}
     for name in given.names or CASES:
         console.print(f"{name}: {CASES[name].__doc__}", style="dim")
-        figures += CASES[name](QUICK if given.quick else FULL, lambda text: console.print(f"  {text}", highlight=False))
-    table = Table("figure", "value", "reach", "stretch", "verdict", "note")
-    for one in figures:
-        table.add_row(
-            one.name,
-            f"{one.value:,.3g} {one.unit}",
-            str(one.reach or ""),
-            str(one.stretch or ""),
-            one.verdict,
-            one.note,
+        results[name] = CASES[name](
+            QUICK if given.quick else FULL, lambda text: console.print(f"  {text}", markup=False, highlight=False)
         )
-    console.print(table)
+        console.print(table(results[name]))
+    if given.check:
+        slower = regressions([figure for figures in results.values() for figure in figures])
+        console.print("\n".join(slower) or "nothing is slower than it was", markup=False)
+        return 1 if slower else 0
+    if not given.quick:
+        write(results)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,7 +23,7 @@ def main(port: int) -> None:
     unanswered: dict[int, paho.MQTTMessage] = {}
 
     def answer(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        customer_id = message.payload[7 : message.payload.index(b'"', 7)]
+        customer_id = bytes(message.payload[7 : message.payload.index(b'"', 7)])
         result = b'{"customer":{"id":"%b"},"pad":"%b"}' % (customer_id, FILLER)
         unanswered[client.publish(PREDICTION, result, 1).mid] = message
 

@@ -8,7 +8,7 @@ import gc
 import re
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import getpid
 from select import select
@@ -28,10 +28,10 @@ DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
 
 @dataclass(frozen=True)
 class Target:
-    """Who answers: the broker's port, the topics, how many customers there are, and which processes to watch."""
+    """Who answers: the broker's port, the topics, how many customers there are, and the processes to watch, by name."""
 
     port: int
-    pids: Sequence[int] = ()
+    processes: Mapping[str, int]
     customers: int = 997
     focus: str = "customer/focus"
     prediction: str = "customer/prediction"
@@ -40,7 +40,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one rate: events per second, latencies in milliseconds, CPU in milliseconds per event."""
+    """What came of one rate: events per second, latencies in milliseconds, CPU in milliseconds per event, by process.
+
+    `memory_mb` is of the process that answers, which is the first of them.
+    """
 
     rate: float
     answered_rate: float
@@ -51,8 +54,13 @@ class Run:
     p99_ms: float
     max_ms: float
     generator_lag_p99_ms: float
-    cpu_ms: float
+    cpu_ms: Mapping[str, float]
     memory_mb: float
+
+    @property
+    def own_cpu_ms(self) -> float:
+        """That of the process that answers."""
+        return next(iter(self.cpu_ms.values()))
 
     def holds(self, p99_ms: float) -> bool:
         """Whether every event was answered, and in time."""
@@ -98,7 +106,8 @@ class _Load:
         self._lags: list[float] = []
         self._extra = 0
         self._first_answer = self._last_answer = 0.0
-        self._usage = Usage(target.pids)
+        processes = {**target.processes, "generator": getpid()}
+        self._usages = {name: Usage(pid) for name, pid in processes.items()}
 
     def play(self) -> Run:
         self._start = time.monotonic() + 0.2
@@ -106,14 +115,16 @@ class _Load:
         while self._sent < self._total:
             now = time.monotonic()
             if not is_counting and now >= self._start + self._warm / self._rate:
-                self._usage.start()
+                for usage in self._usages.values():
+                    usage.start()
                 is_counting = True
             self._send_due(now)
             self._listen(max(0.0, self._start + self._sent / self._rate - time.monotonic()))
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._unanswered and time.monotonic() < deadline:
             self._listen(0.05)
-        self._usage.stop()
+        for usage in self._usages.values():
+            usage.stop()
         self._listen(QUIET_SECONDS / 5)  # copies would come now
         return self._report()
 
@@ -174,8 +185,8 @@ class _Load:
             p99_ms=1000 * percentile(latencies, 0.99),
             max_ms=1000 * percentile(latencies, 1),
             generator_lag_p99_ms=1000 * percentile(sorted(self._lags), 0.99),
-            cpu_ms=1000 * self._usage.cpu_seconds / max(1, answers),
-            memory_mb=self._usage.memory_mb,
+            cpu_ms={name: 1000 * usage.cpu_seconds / max(1, answers) for name, usage in self._usages.items()},
+            memory_mb=next(iter(self._usages.values())).memory_mb,
         )
 
 

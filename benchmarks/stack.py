@@ -47,12 +47,19 @@ class BenchStack(Stack):
     @property
     def service_target(self) -> Target:
         """The service, as what is to be loaded."""
-        return Target(self.broker_port, [self.service.pid], focus=FOCUS, prediction=PREDICTION)
+        processes = {"service": self.service.pid, **self._servers}
+        return Target(self.broker_port, processes, focus=FOCUS, prediction=PREDICTION)
 
     @property
     def echo_target(self) -> Target:
         """The echo, as what is to be loaded."""
-        return Target(self.broker_port, [self.echo.pid], focus=echo.FOCUS, prediction=echo.PREDICTION)
+        processes = {"echo": self.echo.pid, **self._servers}
+        return Target(self.broker_port, processes, focus=echo.FOCUS, prediction=echo.PREDICTION)
+
+    @property
+    def _servers(self) -> dict[str, int]:
+        assert self.postgres.pid is not None
+        return {"broker": self.broker.process.pid, "database": self.postgres.pid}
 
     def start_service(self, **variables: str) -> float:
         """Start it, with other variables than before if any are given; the seconds until it was ready."""

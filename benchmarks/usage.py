@@ -1,6 +1,4 @@
-"""CPU time and memory of processes with all their children."""
-
-from collections.abc import Sequence
+"""CPU time and memory of a process with all its children."""
 
 import psutil
 
@@ -8,8 +6,8 @@ import psutil
 class Usage:
     """CPU seconds between `start` and `stop`, and the memory (MB of 10**6 bytes) that was resident at `stop`."""
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
         self._before: dict[int, float] = {}
         self.cpu_seconds = 0.0
         self.memory_mb = 0.0
@@ -25,8 +23,7 @@ class Usage:
         self.memory_mb = sum(one.memory_info().rss for one in processes) / 1e6
 
     def _processes(self) -> list[psutil.Process]:
-        roots = [psutil.Process(pid) for pid in self._pids]
-        return roots + [child for root in roots for child in root.children(recursive=True)]
+        return [self._root, *self._root.children(recursive=True)]
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

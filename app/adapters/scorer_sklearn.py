@@ -17,7 +17,16 @@ import numpy as np
 
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
-from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, customer_matrix, encode
+from app.domain.features import (
+    COUPON_COLUMNS,
+    CUSTOMER_COLUMNS,
+    ENCODING_VERSION,
+    FEATURE_NAMES,
+    Floats,
+    customer_matrix,
+    encode,
+)
+from app.domain.linear import LinearModel
 from app.domain.model_card import ModelCard, card_from_json
 from app.errors import ModelRefused
 from app.ports import Scores
@@ -53,12 +62,15 @@ UNREADABLE = (
     zlib.error,
 )
 
-Predict = Callable[[Floats], Floats]
+Predict = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True)
 class SklearnScorer:
-    """Scores with a model in memory. `predict` takes encoded rows, shape (n, F), to probabilities, shape (n,)."""
+    """Scores with a model in memory.
+
+    `predict` takes a customer, shape (C,), and coupons, shape (n, D), to probabilities, shape (n,).
+    """
 
     card: ModelCard
     predict: Predict
@@ -77,12 +89,12 @@ class SklearnScorer:
         """Score the candidates of screening i for customer i, at once: the work is too short to leave the loop."""
         known = customer_matrix(customers)
         return [
-            Scores(self._probabilities(known[index : index + 1], screening.features), SCORER, self.version)
+            Scores(self._probabilities(known[index], screening.features), SCORER, self.version)
             for index, screening in enumerate(screenings)
         ]
 
     def _probabilities(self, customer: Floats, coupons: Floats) -> Floats:
-        return self.predict(encode(customer, coupons)) if len(coupons) else np.empty(0)
+        return self.predict(customer, coupons) if len(coupons) else np.empty(0)
 
 
 def load_model(folder: Path) -> SklearnScorer:
@@ -97,8 +109,9 @@ def load_model(folder: Path) -> SklearnScorer:
         raise ModelRefused(f"{folder / MODEL_FILE} is not the file that its card describes: its sha256 differs")
     model = _build(data, folder / MODEL_FILE)
     try:
-        predict = folded(model) or probabilities_of(model)
-        probe = predict(np.zeros((1, len(FEATURE_NAMES))))
+        linear = folded(model)
+        predict = linear.probabilities if linear is not None else probabilities_of(model)
+        probe = predict(np.zeros(len(CUSTOMER_COLUMNS)), np.zeros((1, len(COUPON_COLUMNS))))
     except UNREADABLE as error:
         raise ModelRefused(f"{folder / MODEL_FILE} cannot score: {error}") from error
     if probe.shape != (1,) or not 0 <= probe[0] <= 1:
@@ -108,11 +121,13 @@ def load_model(folder: Path) -> SklearnScorer:
 
 def probabilities_of(model: "ClassifierMixin") -> Predict:
     """Asks the model itself for the probability of its second class, which is redemption."""
-    return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], dtype=np.float64)
+    return lambda customer, coupons: np.asarray(
+        model.predict_proba(encode(customer[np.newaxis], coupons))[:, 1], dtype=np.float64
+    )
 
 
-def folded(model: "ClassifierMixin") -> Predict | None:
-    """The same numbers from one product with a vector, where the model is linear; None where it is not.
+def folded(model: "ClassifierMixin") -> LinearModel | None:
+    """The same numbers without the pairs, where the model is linear; None where it is not.
 
     Linear are a Pipeline of StandardScaler and LogisticRegression, and its calibration by one sigmoid.
     """
@@ -121,7 +136,7 @@ def folded(model: "ClassifierMixin") -> Predict | None:
 
     if not isinstance(model, CalibratedClassifierCV):
         line = _line(model)
-        return None if line is None else _logistic(*line)
+        return None if line is None else LinearModel.of_weights(*line)
     part, *others = model.calibrated_classifiers_
     if others or part.method != "sigmoid" or not isinstance(part.estimator, FrozenEstimator):
         return None
@@ -129,7 +144,7 @@ def folded(model: "ClassifierMixin") -> Predict | None:
     if line is None:
         return None
     sigmoid = part.calibrators[0]
-    return _logistic(-sigmoid.a_ * line[0], -(sigmoid.a_ * line[1] + sigmoid.b_))
+    return LinearModel.of_weights(-sigmoid.a_ * line[0], -(sigmoid.a_ * line[1] + sigmoid.b_))
 
 
 def _line(model: "Pipeline") -> tuple[Floats, float] | None:
@@ -145,10 +160,6 @@ def _line(model: "Pipeline") -> tuple[Floats, float] | None:
             weights = logistic.coef_[0] / scaler.scale_
             return weights, float(logistic.intercept_[0] - weights @ scaler.mean_)
     return None
-
-
-def _logistic(weights: Floats, intercept: float) -> Predict:
-    return lambda rows: np.asarray(0.5 + 0.5 * np.tanh((rows @ weights + intercept) / 2))
 
 
 def _read_card(path: Path) -> ModelCard:

@@ -50,13 +50,13 @@ FEATURE_NAMES = (
     PRICE_GAP,
 )
 
-_LEFT = np.array([CUSTOMER_COLUMNS.index(left) for left, _ in INTERACTIONS])
-_RIGHT = np.array([COUPON_COLUMNS.index(right) for _, right in INTERACTIONS])
-_HAS_BOUGHT = CUSTOMER_COLUMNS.index("has_bought")
-_BUY_PRICE = CUSTOMER_COLUMNS.index("log_mean_buy_price")
-_PRICE = COUPON_COLUMNS.index("log_mean_price")
-_CUSTOMER_END = len(CUSTOMER_COLUMNS)
-_COUPON_END = _CUSTOMER_END + len(COUPON_COLUMNS)
+LEFT = np.array([CUSTOMER_COLUMNS.index(left) for left, _ in INTERACTIONS])
+RIGHT = np.array([COUPON_COLUMNS.index(right) for _, right in INTERACTIONS])
+HAS_BOUGHT = CUSTOMER_COLUMNS.index("has_bought")
+BUY_PRICE = CUSTOMER_COLUMNS.index("log_mean_buy_price")
+PRICE = COUPON_COLUMNS.index("log_mean_price")
+CUSTOMER_END = len(CUSTOMER_COLUMNS)
+COUPON_END = CUSTOMER_END + len(COUPON_COLUMNS)
 
 
 def customer_matrix(contexts: Sequence[CustomerContext]) -> Floats:
@@ -73,7 +73,7 @@ def customer_matrix(contexts: Sequence[CustomerContext]) -> Floats:
         for context in contexts
     ]
     matrix = np.array(rows, dtype=np.float64).reshape(len(rows), len(CUSTOMER_COLUMNS))
-    matrix[:, _BUY_PRICE] = np.log1p(np.maximum(matrix[:, _BUY_PRICE], 0.0))
+    matrix[:, BUY_PRICE] = np.log1p(np.maximum(matrix[:, BUY_PRICE], 0.0))
     matrix[:, -1] = np.log(matrix[:, -1])
     return matrix
 
@@ -108,11 +108,11 @@ def encode(customers: Floats, coupons: Floats) -> Floats:
     """
     columns = np.empty((len(FEATURE_NAMES), len(coupons)))
     customer, coupon = customers.T, coupons.T
-    columns[:_CUSTOMER_END] = customer
-    columns[_CUSTOMER_END:_COUPON_END] = coupon
-    np.multiply(customer[_LEFT], coupon[_RIGHT], out=columns[_COUPON_END:-1])
-    gap = np.abs(customer[_BUY_PRICE] - coupon[_PRICE], out=columns[-1])
-    gap *= customer[_HAS_BOUGHT]
+    columns[:CUSTOMER_END] = customer
+    columns[CUSTOMER_END:COUPON_END] = coupon
+    np.multiply(customer[LEFT], coupon[RIGHT], out=columns[COUPON_END:-1])
+    gap = np.abs(customer[BUY_PRICE] - coupon[PRICE], out=columns[-1])
+    gap *= customer[HAS_BOUGHT]
     return columns.T
 
 

@@ -22,5 +22,7 @@ def best_above(threshold: float, scores: Floats) -> Pick | None:
     """
     if not len(scores):
         return None
-    index = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
+    index = int(scores.argmax())
+    if np.isnan(scores[index]):  # argmax takes the first NaN for the highest of all
+        index = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
     return Pick(index, 1.0) if scores[index] > threshold else None

@@ -25,6 +25,7 @@ from app.domain.coupon import Coupon, CouponType
 from app.domain.customer import CustomerContext, Gender
 from app.domain.eligibility import Screening, screen
 from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, customer_matrix, encode
+from app.domain.linear import LinearModel
 from app.domain.model_card import ModelCard, card_from_json
 from app.errors import ModelRefused
 from app.training.artefact import CARD_FILE, MODEL_FILE, model_bytes, write_artefact
@@ -34,6 +35,7 @@ MARK = "this must never be built"
 
 ANNA = CustomerContext("1", Gender.FEMALE, 34, 28.0, 11, 22.5, 60, 9, 90)
 BERT = CustomerContext("2", Gender.MALE, 61, 70.0, 0, 0.0, 12, 0, 15)
+NOBODY = CustomerContext("3", Gender.MALE, 0, 0.0, 0, 0.0, 0, 0, 0)
 COUPONS = [
     Coupon(str(index), kind, department, discount, 2, date(2026, 1, 1), date(2026, 12, 31), 12.0 + 9 * index, 40)
     for index, (kind, department, discount) in enumerate(
@@ -135,25 +137,27 @@ async def test_customers_are_ranked_differently() -> None:
     assert first.values.argmax() != second.values.argmax()
 
 
-def test_a_linear_model_is_folded_into_one_product(linear: Pipeline) -> None:
-    fold = folded(linear)
-
-    assert fold is not None
-    assert np.abs(fold(FEATURES) - probabilities_of(linear)(FEATURES)).max() < 1e-12
+def test_a_linear_model_is_folded(linear: Pipeline) -> None:
+    assert_same(folded(linear), linear)
 
 
 def test_a_calibrated_linear_model_is_folded_too(calibrated: CalibratedClassifierCV) -> None:
-    fold = folded(calibrated)
+    assert_same(folded(calibrated), calibrated)
 
+
+def assert_same(fold: LinearModel | None, model: ClassifierMixin) -> None:
     assert fold is not None
-    assert np.abs(fold(FEATURES) - probabilities_of(calibrated)(FEATURES)).max() < 1e-12
+    for customer in customer_matrix([ANNA, BERT, NOBODY]):
+        expected = probabilities_of(model)(customer, today().features)
+        assert np.abs(fold.probabilities(customer, today().features) - expected).max() < 1e-12
 
 
 def test_odds_beyond_all_measure_are_probabilities_still(linear: Pipeline) -> None:
     fold = folded(linear)
 
     assert fold is not None
-    assert set(fold(np.array([[1e6], [-1e6]]) * np.sign(linear[-1].coef_)).tolist()) == {0.0, 1.0}
+    coupons = np.array([[1e6], [-1e6]]) * np.sign(fold.of_coupon)
+    assert fold.probabilities(customer_matrix([NOBODY])[0] * 0, coupons).tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,9 @@ async def test_any_other_classifier_is_asked_itself(model: ClassifierMixin, card
 def test_a_calibrated_model_can_be_loaded(calibrated: CalibratedClassifierCV, card: ModelCard, tmp_path: Path) -> None:
     scorer = load_model(write(tmp_path, card, calibrated))
 
-    assert np.abs(scorer.predict(FEATURES) - probabilities_of(calibrated)(FEATURES)).max() < 1e-12
+    (anna,) = customer_matrix([ANNA])
+    expected = probabilities_of(calibrated)(anna, today().features)
+    assert np.abs(scorer.predict(anna, today().features) - expected).max() < 1e-12
 
 
 def test_a_tampered_model_file_is_refused(card: ModelCard, tmp_path: Path) -> None:

@@ -1,18 +1,14 @@
 """The table, on the screen and in docs/reliability.md."""
 
-import os
-import platform
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.table import Table
 
-from app.embedded.broker import find_mosquitto
 from tests.chaos.judge import Report
 from tests.chaos.scenarios import BY_NAME
+from tests.machine import machine
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENT = PROJECT / "docs" / "reliability.md"
@@ -91,20 +87,10 @@ def _scenario_of(row: str) -> str:
 
 
 def _circumstances(is_full: bool) -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     form = "long" if is_full else "short"
     return (
         f"The {form} form, {datetime.now(UTC):%Y-%m-%d}, broker, database, service and load generator on one machine: "
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-        f"{_mosquitto_version()}, {libraries}. `sent` counts copies; times run from the moment an event is due to its "
+        f"{machine(LIBRARIES)}. `sent` counts copies; times run from the moment an event is due to its "
         "first outcome at the till, outages included; recovery is the longest time from the end of a fault to the "
         "first answer to an event sent after it."
     )
-
-
-def _mosquitto_version() -> str:
-    program = find_mosquitto()
-    if program is None:
-        return "no mosquitto"
-    shown = subprocess.run([program, "-h"], capture_output=True, timeout=10, check=False).stdout.decode()
-    return shown.partition("\n")[0].strip()

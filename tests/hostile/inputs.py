@@ -137,13 +137,13 @@ def _properties(rng: Random) -> tuple[bytes, str | None, bytes | None, bool]:
 
 def _passable(text: str) -> str:
     """Without what mosquitto does not let pass: control characters, and those that are no characters."""
-    return "".join(c for c in text if c >= " " and not "\x7f" <= c <= "\x9f" and c not in "\ufeff\ufffe\uffff")
+    return "".join(c for c in text if c >= " " and not "\x7f" <= c <= "\x9f" and c not in "\ufffe\uffff")
 
 
 def _rough(rng: Random) -> bytes:
     """Properties that are wrong in themselves."""
     wrong = [
-        _pair(b"event-id", rng.choice([b"\xff", b"\xed\xa0\x80", b"\xc0\xaf", b"a\x00b", b"a\nb", "\ufeffx".encode()])),
+        _pair(b"event-id", rng.choice([b"\xff", b"\xed\xa0\x80", b"\xc0\xaf", b"a\x00b", b"a\nb"])),
         bytes([wire.TOPIC_ALIAS, 0, 0]),
         bytes([wire.TOPIC_ALIAS, 255, 255]),
         bytes([wire.PAYLOAD_FORMAT, 2]),

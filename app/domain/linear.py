@@ -1,0 +1,49 @@
+"""A linear model of the features, folded so that no pair of customer and coupon has to be encoded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.domain.features import (
+    BUY_PRICE,
+    COUPON_COLUMNS,
+    COUPON_END,
+    CUSTOMER_COLUMNS,
+    CUSTOMER_END,
+    HAS_BOUGHT,
+    LEFT,
+    PRICE,
+    RIGHT,
+    Floats,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearModel:
+    """Log odds that are a weighted sum of the features of `encode`, taken apart by who has a part in them.
+
+    For one customer the products with a coupon's columns are weights of these columns: one product of a matrix with a
+    vector scores all candidates. `of_pairs` has the shape (D, C).
+    """
+
+    intercept: float
+    of_customer: Floats
+    of_coupon: Floats
+    of_pairs: Floats
+    of_gap: float
+
+    @classmethod
+    def of_weights(cls, weights: Floats, intercept: float) -> "LinearModel":
+        """`weights` has the shape (F,), in the order of FEATURE_NAMES."""
+        pairs = np.zeros((len(COUPON_COLUMNS), len(CUSTOMER_COLUMNS)))
+        pairs[RIGHT, LEFT] = weights[COUPON_END:-1]
+        customer, coupon = weights[:CUSTOMER_END].copy(), weights[CUSTOMER_END:COUPON_END].copy()
+        return cls(float(intercept), customer, coupon, pairs, float(weights[-1]))
+
+    def probabilities(self, customer: Floats, coupons: Floats) -> Floats:
+        """Shape (n,), of one customer, shape (C,), and n coupons, shape (n, D), as the features' matrices have them."""
+        odds = coupons @ (self.of_coupon + self.of_pairs @ customer)
+        odds += self.intercept + self.of_customer @ customer
+        if customer[HAS_BOUGHT]:
+            odds += (self.of_gap * customer[HAS_BOUGHT]) * np.abs(customer[BUY_PRICE] - coupons[:, PRICE])
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds))
