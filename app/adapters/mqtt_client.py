@@ -60,6 +60,7 @@ class LoopClient(paho.Client):
         self._ticking: TimerHandle | None = None
         self._unread = b""
         self._read_to = 0
+        self._may_receive = False
         self.on_socket_open = _send_at_once
         self.on_socket_close = self._detach
         self.on_socket_register_write = self._write_soon
@@ -101,14 +102,18 @@ class LoopClient(paho.Client):
             self._ticking = self._event_loop.call_later(TICK_SECONDS, self._tick)
 
     def _read(self) -> None:
-        """Handle every packet that has arrived."""
+        """Handle what has arrived: one reading of the socket at a time, for others have a turn too."""
+        self._may_receive = True
         self.loop_read()
-        while self._attached is not None and self._has_unread():
+        while self._attached is not None and self._read_to < len(self._unread):
             self.loop_read()
-
-    def _has_unread(self) -> bool:
         sock = self.socket()
-        return self._read_to < len(self._unread) or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():  # TLS has taken it from the socket already
+            self._event_loop.call_soon(self._read_if_attached)
+
+    def _read_if_attached(self) -> None:
+        if self._attached is not None:
+            self._read()
 
     def _write_soon(self, *_: object) -> None:
         """What is sent in one turn of the loop goes to the socket at once."""
@@ -139,6 +144,9 @@ class LoopClient(paho.Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self._read_to == len(self._unread):
+            if not self._may_receive:
+                raise BlockingIOError
+            self._may_receive = False
             try:
                 self._unread, self._read_to = super()._sock_recv(READ_BYTES), 0
             except ssl.SSLError as error:  # in TLS 1.3 a client certificate is refused only after the handshake

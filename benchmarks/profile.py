@@ -1,0 +1,60 @@
+"""`python -m benchmarks.profile`: where the service's time goes under load, as a flame graph in text.
+
+Each line is a stack, outermost call first, and how many samples it was seen in: the input of flamegraph.pl, speedscope
+and inferno. Functions that take the most time themselves are printed.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.load import run
+from benchmarks.stack import open_stack
+
+SAMPLES_PER_SECOND = 200
+SHOWN = 45
+LINE_NUMBER = re.compile(r":\d+\)")
+
+
+def main() -> None:
+    """Profile at one rate."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
+    parser.add_argument("--rate", type=float, default=3000, help="focus events a second")
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=Path("flame.txt"), help="the file to write")
+    given = parser.parse_args()
+    with open_stack() as stack:
+        load = threading.Thread(target=lambda: print(run(stack.service_target, given.rate, given.seconds + 3)))
+        load.start()
+        command = [str(Path(sys.executable).with_name("py-spy")), "record", "--format", "raw", "--nonblocking"]
+        command = [*command, "--rate", str(SAMPLES_PER_SECOND), "--duration", str(given.seconds)]
+        subprocess.run([*command, "--output", str(given.out), "--pid", str(stack.service.pid)], check=True)
+        load.join()
+    _summarise(given.out)
+
+
+def _summarise(path: Path) -> None:
+    own: Counter[str] = Counter()
+    within: Counter[str] = Counter()
+    lines = [LINE_NUMBER.sub(")", line) for line in path.read_text().splitlines()]
+    for line in lines:
+        stack, _, samples = line.rpartition(" ")
+        frames = stack.split(";")
+        own[frames[-1]] += int(samples)
+        for frame in set(frames):
+            within[frame] += int(samples)
+    total = own.total()
+    print("own     within")
+    for frame, samples in own.most_common(SHOWN):
+        print(f"{samples / total:6.1%} {within[frame] / total:6.1%}  {frame}")
+    print("largest within")
+    for frame, samples in within.most_common(SHOWN):
+        print(f"{own[frame] / total:6.1%} {samples / total:6.1%}  {frame}")
+
+
+if __name__ == "__main__":
+    main()
