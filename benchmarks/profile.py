@@ -49,11 +49,10 @@ def _summarise(path: Path) -> None:
             within[frame] += int(samples)
     total = own.total()
     print("own     within")
-    for frame, samples in own.most_common(SHOWN):
-        print(f"{samples / total:6.1%} {within[frame] / total:6.1%}  {frame}")
-    print("largest within")
-    for frame, samples in within.most_common(SHOWN):
-        print(f"{own[frame] / total:6.1%} {samples / total:6.1%}  {frame}")
+    for counter in (own, within):
+        for frame, _ in counter.most_common(SHOWN):
+            print(f"{own[frame] / total:6.1%} {within[frame] / total:6.1%}  {frame}")
+        print()
 
 
 if __name__ == "__main__":

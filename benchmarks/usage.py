@@ -1,4 +1,6 @@
-"""CPU time and memory of a process with all its children."""
+"""CPU time and memory of a process with all its children, but for this process, which has all others as children."""
+
+from os import getpid
 
 import psutil
 
@@ -23,6 +25,8 @@ class Usage:
         self.memory_mb = sum(one.memory_info().rss for one in processes) / 1e6
 
     def _processes(self) -> list[psutil.Process]:
+        if self._root.pid == getpid():
+            return [self._root]
         return [self._root, *self._root.children(recursive=True)]
 
 
