@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 Event = TypeVar("Event", bound=EntryEvent | FocusEvent)
 
 BATCH_LIMIT = 256
+BATCHES_IN_WORK = 2  # while the database writes one, the next is decided
 
 Refused = tuple[InboundMessage, Sequence[FieldProblem]]
 
@@ -64,6 +65,11 @@ class Intake(Generic[Event]):
 
     async def run(self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]]) -> None:
         """Give each batch to `work`, until the inbox is closed."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(BATCHES_IN_WORK):
+                group.create_task(self._serve(work))
+
+    async def _serve(self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]]) -> None:
         while messages := await self._inbox.receive(BATCH_LIMIT):
             pending, refused = self._read(messages)
             await self._refuse(refused)
