@@ -14,6 +14,9 @@ DELETE FROM dead_letter WHERE dead_letter_id = ANY ($1::uuid[]);
 -- name: forget_named_events
 DELETE FROM named_event WHERE decision_id IN (SELECT decision_id FROM decision WHERE customer_id = $1::text);
 
+-- name: forget_unpublished_decisions
+DELETE FROM unpublished_decision WHERE decision_id IN (SELECT decision_id FROM decision WHERE customer_id = $1::text);
+
 -- name: forget_decisions
 DELETE FROM decision WHERE customer_id = $1::text;
 

@@ -62,9 +62,9 @@ ORDER BY c.coupon_id;
 SELECT CASE WHEN current_setting('transaction_read_only')::bool THEN 'the database is read-only' ELSE (
     SELECT format('role %s may not %s', current_user, string_agg(format('%s %s', wanted, name), ', ' ORDER BY name, wanted))
     FROM unnest(ARRAY['customer_info', 'customer_fetch', 'customer_info_text', 'decision', 'encoded_coupon',
-                      'named_event', 'dead_letter']) AS name,
-         unnest(ARRAY['INSERT', 'UPDATE']) AS wanted
-    WHERE NOT has_table_privilege(name, wanted)
+                      'named_event', 'dead_letter', 'unpublished_decision']) AS name,
+         unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS wanted
+    WHERE (wanted <> 'DELETE' OR name = 'unpublished_decision') AND NOT has_table_privilege(name, wanted)
     HAVING count(*) > 0
 ) END;
 
@@ -90,16 +90,24 @@ FROM unnest($1::uuid[], $2::date[]) AS k (decision_id, event_day)
 WHERE e.decision_id = k.decision_id;
 
 -- name: record_decisions
-INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, x, y, event_id,
-                      correlation_data, reason, coupon_id, score, propensity, coupon_hash, is_to_be_published,
-                      decided_at, decided_on, context, context_source, catalogue_version, scorer, model_version,
-                      threshold, deployment, seed)
-SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::float8[],
-                     $8::float8[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::float8[], $14::float8[],
-                     $15::bytea[], $16::boolean[], $17::timestamptz[], $18::date[], $19::jsonb[], $20::text[],
-                     $21::text[], $22::text[], $23::text[], $24::float8[], $25::text[], $26::bigint[])
-ON CONFLICT (event_day, decision_id) DO NOTHING
-RETURNING decision_id;
+-- The ids of those that are new. Which of them are to be published is noted with them.
+WITH recorded AS (
+    INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, x, y, event_id,
+                          correlation_data, reason, coupon_id, score, propensity, coupon_hash, is_to_be_published,
+                          decided_at, decided_on, context, context_source, catalogue_version, scorer, model_version,
+                          threshold, deployment, seed)
+    SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::float8[],
+                         $8::float8[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::float8[], $14::float8[],
+                         $15::bytea[], $16::boolean[], $17::timestamptz[], $18::date[], $19::jsonb[], $20::text[],
+                         $21::text[], $22::text[], $23::text[], $24::float8[], $25::text[], $26::bigint[])
+    ON CONFLICT (event_day, decision_id) DO NOTHING
+    RETURNING decision_id, event_day, decided_at, is_to_be_published
+), waiting AS (
+    INSERT INTO unpublished_decision
+    SELECT decision_id, event_day, decided_at FROM recorded WHERE is_to_be_published
+    ON CONFLICT (decision_id) DO UPDATE SET event_day = excluded.event_day, decided_at = excluded.decided_at
+)
+SELECT decision_id FROM recorded;
 
 -- name: find_decisions
 -- A copy of a named event may name another day than the first.
@@ -109,15 +117,14 @@ LEFT JOIN named_event n ON n.decision_id = k.decision_id
 JOIN decision d ON d.event_day = coalesce(n.event_day, k.event_day) AND d.decision_id = k.decision_id;
 
 -- name: mark_published
--- $1 DATE, $2 UUID[]. One day at a time: that is one partition, where a list of days is planned for all of them.
-UPDATE decision
-SET published_at = $3
-WHERE event_day = $1 AND decision_id = ANY ($2::uuid[]) AND published_at IS NULL;
+DELETE FROM unpublished_decision WHERE decision_id = ANY ($1::uuid[]);
 
 -- name: unpublished_decisions
-SELECT * FROM decision
-WHERE is_to_be_published AND published_at IS NULL AND decided_at >= $1 AND decided_at < $2
-ORDER BY decided_at
+SELECT d.*
+FROM unpublished_decision u
+JOIN decision d USING (event_day, decision_id)
+WHERE u.decided_at >= $1 AND u.decided_at < $2
+ORDER BY u.decided_at
 LIMIT $3;
 
 -- name: record_dead_letters
@@ -148,6 +155,12 @@ SELECT drop_decision_partitions($1::date);
 -- name: delete_other_decisions
 DELETE FROM decision_other_days
 WHERE ctid = ANY (ARRAY (SELECT ctid FROM decision_other_days WHERE decided_at < $1::timestamptz LIMIT $2));
+
+-- name: delete_unpublished_decisions
+-- Of decisions that are gone with their partitions.
+DELETE FROM unpublished_decision
+WHERE decision_id = ANY (ARRAY (SELECT decision_id FROM unpublished_decision WHERE event_day < $1::timestamptz::date
+                                AND decided_at < $1::timestamptz LIMIT $2));
 
 -- name: delete_named_events
 DELETE FROM named_event

@@ -26,6 +26,7 @@ TABLES = (
     "customer_fetch",
     "customer_info_text",
     "decision",
+    "unpublished_decision",
     "encoded_coupon",
     "named_event",
     "dead_letter",

@@ -91,7 +91,9 @@ def test_a_result_that_the_broker_refuses_shows_and_is_not_lost(stack: Stack, br
         eventually(lambda: stack.readiness().get("problems", {}).get("publishing") == REFUSAL, "the refusal was told")
         eventually(lambda: publish_failures(stack) == 3, "the refusals were counted")
         log = [line for line in stack.service.log_path.read_text().splitlines() if "broker refuses message" in line]
-        waiting = stack.query("SELECT count(*) FROM decision WHERE event_ts = 1700000002 AND published_at IS NULL")
+        waiting = stack.query(
+            "SELECT count(*) FROM decision JOIN unpublished_decision USING (decision_id) WHERE event_ts = 1700000002"
+        )
         broker.change_rules(ACCESS_RULES.read_text())
         sensor.publish(FOCUS, focus_event(1_700_000_002))
         coupon = json.loads(till.next_payload())

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -93,12 +93,9 @@ class PostgresDecisionLog:
 
     async def mark_published(self, decisions: Collection[Decision]) -> None:
         """See DecisionLog."""
-        by_day: dict[date, list[UUID]] = {}
-        for one in decisions:
-            by_day.setdefault(one.event.day, []).append(one.decision_id)
+        ids = sorted(one.decision_id for one in decisions)
         async with self._database.connection() as connection:
-            for day, ids in sorted(by_day.items()):
-                await connection.execute(self._sql["mark_published"], day, sorted(ids), datetime.now(UTC))
+            await connection.execute(self._sql["mark_published"], ids)
 
     @asynccontextmanager
     async def unpublished(

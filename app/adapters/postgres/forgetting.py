@@ -15,6 +15,7 @@ DELETE_SECONDS = 600.0
 AT_ONCE = 200
 BY_TEXT = {
     "named_event": "forget_named_events",
+    "unpublished_decision": "forget_unpublished_decisions",
     "decision": "forget_decisions",
     "customer_info_text": "forget_text_context",
 }

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 60.0
 DELETE_AT_ONCE = 5_000
 DELETE_SECONDS = 30.0
-DELETIONS = ("other_decisions", "named_events", "dead_letters", "coupon_bodies")
+DELETIONS = ("other_decisions", "unpublished_decisions", "named_events", "dead_letters", "coupon_bodies")
 
 
 class Upkeep:

@@ -1,0 +1,13 @@
+-- Which results the broker does not have yet, beside the log. A mark in the decision's own row would write the whole row
+-- again, into each of its indexes: more work than the decision itself.
+CREATE TABLE unpublished_decision (
+    decision_id UUID PRIMARY KEY,
+    event_day   DATE NOT NULL,
+    decided_at  TIMESTAMPTZ NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+
+INSERT INTO unpublished_decision
+SELECT decision_id, event_day, decided_at FROM decision WHERE is_to_be_published AND published_at IS NULL;
+
+DROP INDEX decision_unpublished;
+ALTER TABLE decision DROP COLUMN published_at;
