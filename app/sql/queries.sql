@@ -96,10 +96,7 @@ WITH recorded AS (
                           correlation_data, reason, coupon_id, score, propensity, coupon_hash, is_to_be_published,
                           decided_at, decided_on, context, context_source, catalogue_version, scorer, model_version,
                           threshold, deployment, seed)
-    SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::float8[],
-                         $8::float8[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::float8[], $14::float8[],
-                         $15::bytea[], $16::boolean[], $17::timestamptz[], $18::date[], $19::jsonb[], $20::text[],
-                         $21::text[], $22::text[], $23::text[], $24::float8[], $25::text[], $26::bigint[])
+    SELECT * FROM unnest($1::new_decision[])
     ON CONFLICT (event_day, decision_id) DO NOTHING
     RETURNING decision_id, event_day, decided_at, is_to_be_published
 ), waiting AS (

@@ -30,6 +30,7 @@ SWEEP_SECONDS = 15.0
 SWEEP_AGE = timedelta(seconds=60)
 SWEEP_LIMIT = 500
 MARK_LIMIT = 500
+MARK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ async def retried(
     `report` is told what is wrong when it has failed for a while (a database may answer, and yet have no room to
     write), and None when it works.
     """
+    try:
+        answer = await work()
+    except DatabaseUnavailable:
+        metrics.retries.labels("database").inc()
+    else:
+        report(None)
+        return answer
     async for attempt in stamina.retry_context(
         on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=2, wait_jitter=0.2
     ):
@@ -61,7 +69,7 @@ async def retried(
                 answer = await work()
             except DatabaseUnavailable as error:
                 metrics.retries.labels("database").inc()
-                if attempt.num > TOLERATED:
+                if attempt.num >= TOLERATED:
                     report(str(error))
                 raise
             report(None)
@@ -208,6 +216,7 @@ class Outbox:
         """Mark published outcomes in the log, a batch at a time, until cancelled."""
         while True:
             await self._has_published.wait()
+            await asyncio.sleep(MARK_SECONDS)  # more come meanwhile
             self._has_published.clear()
             await retried(self._mark, self._metrics)
 

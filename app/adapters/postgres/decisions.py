@@ -64,7 +64,7 @@ class PostgresDecisionLog:
                 days |= {row["decision_id"]: row["event_day"] for row in claimed}
                 days |= await self._claim_again(connection, named, days)
             rows = [_values(one) for one in ordered if days[one.decision_id] == one.event.day]
-            inserted = await connection.fetch(self._sql["record_decisions"], *_transposed(rows)) if rows else []
+            inserted = await connection.fetch(self._sql["record_decisions"], rows) if rows else []
             new_ids = {row["decision_id"] for row in inserted}
             known = [one.decision_id for one in ordered if one.decision_id not in new_ids]
             keys = [days[decision_id] for decision_id in known], known

@@ -11,3 +11,33 @@ SELECT decision_id, event_day, decided_at FROM decision WHERE is_to_be_published
 
 DROP INDEX decision_unpublished;
 ALTER TABLE decision DROP COLUMN published_at;
+
+-- A decision as the service hands it over: one array of these is read faster than an array for each column.
+CREATE TYPE new_decision AS (
+    event_day         DATE,
+    decision_id       UUID,
+    customer_id       TEXT,
+    event_ts          BIGINT,
+    department        TEXT,
+    department_asked  TEXT,
+    x                 DOUBLE PRECISION,
+    y                 DOUBLE PRECISION,
+    event_id          TEXT,
+    correlation_data  BYTEA,
+    reason            TEXT,
+    coupon_id         TEXT,
+    score             DOUBLE PRECISION,
+    propensity        DOUBLE PRECISION,
+    coupon_hash       BYTEA,
+    is_to_be_published BOOLEAN,
+    decided_at        TIMESTAMPTZ,
+    decided_on        DATE,
+    context           JSONB,
+    context_source    TEXT,
+    catalogue_version TEXT,
+    scorer            TEXT,
+    model_version     TEXT,
+    threshold         DOUBLE PRECISION,
+    deployment        TEXT,
+    seed              BIGINT
+);
