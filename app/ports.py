@@ -42,7 +42,7 @@ class Scores:
     model_version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InboundMessage:
     """A message from the broker, ours until acknowledged.
 
@@ -60,7 +60,7 @@ class InboundMessage:
     cut_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutboundMessage:
     """A message for the broker. `properties` become MQTT 5 user properties; 3.1.1 carries the payload alone."""
 

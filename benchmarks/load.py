@@ -136,7 +136,7 @@ class _Load:
         while self._sent < due:
             customer_id = b"%d" % (self._sent % target.customers + 1)
             department = target.departments[self._sent % len(target.departments)].encode()
-            payload = b'{"id":"%b","ts":%d,"dep":"%b","x":12,"y":34}' % (customer_id, ts, department)
+            payload = b'{"id":"%b","ts":%d,"dep":"%b","x":%d,"y":34}' % (customer_id, ts, department, self._sent)
             self._sender.out += wire.publish(target.focus, self._sender.packet_id(), wire.NOTHING, payload)
             scheduled = self._start + self._sent / self._rate
             is_counted = self._sent >= self._warm

@@ -31,7 +31,7 @@ class Unwritable(ValueError):
     """A message that MQTT cannot carry."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Publish:
     """A message as the broker delivers it; `packet_id` is 0 at QoS 0."""
 

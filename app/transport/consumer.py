@@ -35,7 +35,7 @@ BATCHES_IN_WORK = 2  # while the database writes one, the next is decided
 Refused = tuple[InboundMessage, Sequence[FieldProblem]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pending(Generic[Event]):
     """An event in work, with the message that brought it."""
 
