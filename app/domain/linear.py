@@ -16,6 +16,7 @@ from app.domain.features import (
     RIGHT,
     Floats,
 )
+from app.domain.model_card import LinearForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,13 @@ class LinearModel:
     of_gap: float
 
     @classmethod
-    def of_weights(cls, weights: Floats, intercept: float) -> "LinearModel":
-        """`weights` has the shape (F,), in the order of FEATURE_NAMES."""
+    def of(cls, form: LinearForm) -> "LinearModel":
+        """The model whose weights are those of FEATURE_NAMES."""
+        weights = np.array(form.weights)
         pairs = np.zeros((len(COUPON_COLUMNS), len(CUSTOMER_COLUMNS)))
         pairs[RIGHT, LEFT] = weights[COUPON_END:-1]
         customer, coupon = weights[:CUSTOMER_END].copy(), weights[CUSTOMER_END:COUPON_END].copy()
-        return cls(float(intercept), customer, coupon, pairs, float(weights[-1]))
+        return cls(form.intercept, customer, coupon, pairs, float(weights[-1]))
 
     def probabilities(self, customer: Floats, coupons: Floats) -> Floats:
         """Shape (n,), of one customer, shape (C,), and n coupons, shape (n, D), as the features' matrices have them."""

@@ -18,8 +18,18 @@ class DataWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearForm:
+    """A linear model, whole: log odds = intercept + the sum of weight times feature, in the order of the features."""
+
+    intercept: float
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """The passport of a model artefact; made by training, checked at load.
+
+    With a `linear` form the service scores without the artefact; None for a model that is not linear.
 
     `data_sha256` is of the history that the model was trained on, `model_sha256` of the artefact's bytes. `fit`,
     `calibration` and `validation` follow each other in time; `metrics` and those of the `popularity` baseline were
@@ -43,6 +53,7 @@ class ModelCard:
     threshold_reason: str
     libraries: Mapping[str, str]
     model_sha256: str
+    linear: LinearForm | None = None
 
 
 def card_to_json(card: ModelCard) -> str:
@@ -74,6 +85,7 @@ def card_from_json(text: str) -> ModelCard:
             threshold_reason=str(fields["threshold_reason"]),
             libraries={str(name): str(version) for name, version in fields["libraries"].items()},
             model_sha256=str(fields["model_sha256"]),
+            linear=_linear(fields.get("linear"), len(fields["features"])),
         )
     except KeyError as error:
         raise ValueError(f"the card says nothing of {error}") from error
@@ -87,6 +99,18 @@ def _window(fields: Mapping[str, object]) -> DataWindow:
         raise TypeError("rows and positives are whole numbers")
     first_day, last_day = (date.fromisoformat(str(fields[name])) for name in ("first_day", "last_day"))
     return DataWindow(rows, positives, first_day, last_day)
+
+
+def _linear(fields: Mapping[str, object] | None, count: int) -> LinearForm | None:
+    if fields is None:
+        return None
+    intercept, weights = fields["intercept"], fields["weights"]
+    if not isinstance(intercept, float | int) or not isinstance(weights, list):
+        raise TypeError("the linear form is a number and a list of numbers")
+    form = LinearForm(float(intercept), tuple(map(float, weights)))
+    if len(form.weights) != count or not all(map(math.isfinite, (form.intercept, *form.weights))):
+        raise ValueError(f"the linear form needs {count} weights, all of them finite")
+    return form
 
 
 def _figures(fields: Mapping[str, float]) -> Mapping[str, float]:

@@ -20,6 +20,7 @@ from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats
 from app.domain.history import History
 from app.domain.model_card import ModelCard
 from app.training.artefact import model_bytes, write_artefact
+from app.training.linear import linear_form
 from app.training.metrics import measure, popularity
 from app.training.rows import Rows, Split, digest, make_rows, split_in_time
 
@@ -96,6 +97,7 @@ def _card(
             "skops": skops.__version__,
         },
         model_sha256=model_sha256,
+        linear=linear_form(model),
     )
 
 

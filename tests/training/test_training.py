@@ -115,6 +115,11 @@ def test_the_card_describes_the_model_beside_it(trained: Trained) -> None:
     assert set(card.libraries) == {"python", "numpy", "scikit-learn", "skops"}
 
 
+def test_the_card_of_a_linear_model_holds_its_weights(trained: Trained) -> None:
+    assert trained.card.linear is not None
+    assert len(trained.card.linear.weights) == len(trained.card.features)
+
+
 def test_the_threshold_is_the_base_rate_and_the_card_says_why(trained: Trained) -> None:
     assert trained.card.threshold == pytest.approx(trained.card.fit.positives / trained.card.fit.rows, abs=5e-5)
     assert "redeemed" in trained.card.threshold_reason
@@ -268,6 +273,10 @@ def test_a_card_comes_back_from_json_as_it_was(trained: Trained) -> None:
         ("fit", {"rows": "many", "positives": 1}, "another kind"),
         ("metrics", [], "another kind"),
         ("created_at", "yesterday", "isoformat"),
+        ("linear", [1.0], "another kind"),
+        ("linear", {"intercept": "one", "weights": []}, "another kind"),
+        ("linear", {"intercept": 1.0, "weights": [1.0]}, "weights, all of them finite"),
+        ("linear", {"intercept": 1.0}, "says nothing of 'weights'"),
     ],
 )
 def test_a_card_with_a_wrong_field_is_refused(trained: Trained, field: str, value: object, why: str) -> None:
