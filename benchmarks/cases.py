@@ -1,14 +1,20 @@
 """What is measured. Each case makes its own stack, and answers with figures."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.figures import Figure
-from benchmarks.load import Run, Target, find, run
-from benchmarks.stack import open_stack
+from benchmarks.load import Run, Target, find, run, send_entries
+from benchmarks.stack import open_stack, until, warm_up
+from benchmarks.usage import Usage
+from tests.e2e.stack import ENTRY
 
 P99_MS = 50.0
+ENTRIES = "recommendation_entries_total"
+MOST_BEHIND_SECONDS = 1.0
+BIG = 600
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,70 @@ def focus_rate(effort: Effort, tell: Tell) -> Sequence[Figure]:
     ]
 
 
+def entry_rate(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """The highest rate of entry events, each of a customer whom the central must be asked about."""
+    numbers = itertools.count()
+    with open_stack() as stack:
+
+        def holds(rate: float) -> bool:
+            names = [b"guest-%d" % next(numbers) for _ in range(int(rate * effort.seconds))]
+            before, usage = stack.counted(ENTRIES), Usage(stack.service.pid)
+            usage.start()
+            send_entries(stack.broker_port, ENTRY, names, rate)
+            behind = until(lambda: stack.counted(ENTRIES) - before >= len(names), MOST_BEHIND_SECONDS)
+            usage.stop()
+            cpu = 1000 * usage.cpu_seconds / len(names)
+            tell(f"entries: {rate:,.0f}/s, behind by {behind:.2f} s at the end, CPU {cpu:.3f} ms each")
+            if behind == float("inf"):
+                until(lambda: stack.counted(ENTRIES) - before >= len(names), 10 * effort.seconds)
+            return behind < MOST_BEHIND_SECONDS
+
+        low, high = 200.0, 6400.0
+        while high / low > 1.1:
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if holds(middle) else (low, middle)
+    return [Figure("entry events, highest rate", low, "/s", 1000, 2000, True)]
+
+
+def products(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """What results with 600 products (170 kB) cost the service, beside those with 5."""
+    costs = {}
+    with open_stack() as stack:
+        stack.load_department_coupons(BIG)
+        for shown in (5, 0):
+            stack.service.stop()
+            stack.start_service(MAX_PRODUCTS_IN_MESSAGE=str(shown))
+            warm_up(stack.service_target)
+            costs[shown] = _told(
+                run(stack.service_target, 200, effort.seconds), f"products shown: {shown or BIG}", tell
+            )
+    return [
+        Figure("CPU with 5 products, 200/s", costs[5].own_cpu_ms, "ms per event"),
+        Figure("CPU with 600 products, 200/s", costs[0].own_cpu_ms, "ms per event"),
+        Figure("p99 with 600 products, 200/s", costs[0].p99_ms, "ms"),
+    ]
+
+
+def start(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """From the start of the process to ready, and its memory then; with 1,000 coupons and with 100,000."""
+    figures = []
+    with open_stack() as stack:
+        for coupons, reach in ((1_000, 2.0), (100_000, 5.0)):
+            if coupons > 1_000:
+                stack.multiply_coupons(coupons)
+            times = []
+            for _ in range(3):
+                stack.service.stop()
+                times.append(stack.start_service())
+            usage = Usage(stack.service.pid)
+            usage.stop()
+            tell(f"{coupons:,} coupons: ready after {', '.join(f'{one:.2f}' for one in times)} s")
+            figures.append(Figure(f"ready, {coupons:,} coupons", median(times), "s", reach))
+            bounds = (150.0, 110.0) if coupons == 1_000 else (None, None)
+            figures.append(Figure(f"memory, {coupons:,} coupons", usage.memory_mb, "MB", *bounds))
+    return figures
+
+
 def _highest(target: Target, effort: Effort, what: str, tell: Tell) -> Run:
     best = find(target, 500, 16_000, effort.seconds, P99_MS)
     if best is None:
@@ -75,4 +145,7 @@ def _rates(echoes: Sequence[Run], services: Sequence[Run]) -> str:
 
 CASES: Mapping[str, Case] = {
     "focus": focus_rate,
+    "entry": entry_rate,
+    "products": products,
+    "start": start,
 }

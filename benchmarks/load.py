@@ -80,6 +80,23 @@ def run(target: Target, rate: float, seconds: float) -> Run:
             gc.enable()
 
 
+def send_entries(port: int, topic: str, names: Sequence[bytes], rate: float) -> None:
+    """An entry event for each of these customers, at a fixed rate."""
+    with Wire(port, f"entries-{getpid()}") as sender:
+        start, sent = time.monotonic(), 0
+        while sent < len(names):
+            due = min(len(names), int((time.monotonic() - start) * rate) + 1)
+            for name in names[sent:due]:
+                payload = b'{"id":"%b","ts":%d}' % (name, int(time.time()))
+                sender.out += wire.publish(topic, sender.packet_id(), wire.NOTHING, payload)
+            sent = due
+            sender.flush()
+            if select([sender], [], [], max(0.0, start + sent / rate - time.monotonic()))[0]:
+                deque(sender.read(), maxlen=0)
+        while sender.out:
+            sender.flush()
+
+
 def settle(target: Target) -> None:
     """Wait until the results of an overloaded run have stopped coming: they are not to count in the next."""
     deadline = time.monotonic() + SETTLE_SECONDS

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,23 @@ from tests.postgres import open_directory
 
 CONFIGURATION = Path(__file__).with_name("mosquitto.conf")
 PROBES_PER_SECOND = 20
+LOOK_AGAIN_SECONDS = 0.05
+MULTIPLY = """
+WITH made AS (
+    INSERT INTO coupon_info
+    SELECT coupon_id + 1000 * n, coupon_type, department, discount, how_many_products_required, start_date, end_date,
+           product_mean_price, products_available
+    FROM coupon_info, generate_series(1, {copies}) AS n
+)
+INSERT INTO coupon_product
+SELECT coupon_id + 1000 * n, product_id FROM coupon_product, generate_series(1, {copies}) AS n
+"""
+LINK_MANY = """
+INSERT INTO coupon_product
+SELECT coupon_id, product_id
+FROM coupon_info CROSS JOIN (SELECT product_id FROM product_info ORDER BY product_id LIMIT {products}) AS some
+EXCEPT SELECT coupon_id, product_id FROM coupon_product
+"""
 USUAL = {"MAX_PRODUCTS_IN_MESSAGE": "5", "MOCK_ENDPOINTS": "false", "LOG_LEVEL": "WARNING"}
 
 
@@ -43,6 +60,8 @@ class BenchStack(Stack):
         self.broker = BareBroker(self.folder / "broker", self.broker_port)
         command = [sys.executable, "-m", "benchmarks.echo", str(self.broker_port)]
         self.echo = ChildProcess("the echo", command, self.folder / "echo.log")
+        command = [sys.executable, "-m", "benchmarks.central", str(self.central_port)]
+        self.central = ChildProcess("the central", command, self.folder / "central.log")
 
     @property
     def service_target(self) -> Target:
@@ -69,6 +88,14 @@ class BenchStack(Stack):
         self.service.start()
         self.wait_until_ready()
         return time.monotonic() - started
+
+    def multiply_coupons(self, count: int) -> None:
+        """Copies of the demo's coupons under other ids, with their links, until there are so many."""
+        self.query(MULTIPLY.format(copies=count // 1000 - 1))
+
+    def load_department_coupons(self, products: int) -> None:
+        """Give every coupon so many products."""
+        self.query(LINK_MANY.format(products=products))
 
     def counted(self, name: str) -> float:
         """The sum over all labels of a metric of the service."""
@@ -101,6 +128,16 @@ def open_stack(variables: Mapping[str, str] | None = None) -> Iterator[BenchStac
         warm_up(stack.service_target)
         warm_up(stack.echo_target)
         yield stack
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait for so long at most; how long it took, infinite when it did not come true."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > seconds:
+            return float("inf")
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return time.monotonic() - started
 
 
 def warm_up(target: Target) -> None:

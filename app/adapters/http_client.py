@@ -1,14 +1,14 @@
 """Asking another service over HTTP: a deadline, one retry within it, a size limit, and a breaker."""
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import httpx
-import stamina
 
 from app.adapters.breaker import Breaker
 
-ATTEMPTS = 2
+AGAIN_SECONDS = (0.02, 0.07)
 MAX_CALLS = 32
 
 
@@ -65,12 +65,11 @@ class HttpCaller:
         return CallFailed(problem)
 
     async def _attempts(self, method: str, url: str, content: bytes | None) -> tuple[int, bytes]:
-        async for attempt in stamina.retry_context(
-            on=(httpx.TransportError, CallFailed), attempts=ATTEMPTS, wait_initial=0.02, wait_max=0.1, wait_jitter=0.05
-        ):
-            with attempt:
-                return await self._once(method, url, content)
-        raise AssertionError("a retry has ended without an outcome")
+        try:
+            return await self._once(method, url, content)
+        except (httpx.TransportError, CallFailed):
+            await asyncio.sleep(random.uniform(*AGAIN_SECONDS))  # noqa: S311 - so that many do not come again at once
+        return await self._once(method, url, content)
 
     async def _once(self, method: str, url: str, content: bytes | None) -> tuple[int, bytes]:
         headers = {"content-type": "application/json"} if content is not None else {}
