@@ -34,7 +34,7 @@ SELECT coupon_id + 1000 * n, product_id FROM coupon_product, generate_series(1, 
 LINK_MANY = """
 INSERT INTO coupon_product
 SELECT coupon_id, product_id
-FROM coupon_info CROSS JOIN (SELECT product_id FROM product_info ORDER BY product_id LIMIT {products}) AS some
+FROM coupon_info CROSS JOIN (SELECT product_id FROM product_info ORDER BY product_id LIMIT {products}) AS these
 EXCEPT SELECT coupon_id, product_id FROM coupon_product
 """
 USUAL = {"MAX_PRODUCTS_IN_MESSAGE": "5", "MOCK_ENDPOINTS": "false", "LOG_LEVEL": "WARNING"}
