@@ -77,6 +77,7 @@ async def test_a_dump_holds_the_id_of_a_forgotten_customer_no_more(
     assert [form for form in forms[:3] if form not in before] == []
     assert [form for form in forms if form in after] == []
     assert (counts["decision"], counts["dead_letter"], counts["named_event"]) == (2, 5, 1)
+    assert await connection.fetchval("SELECT count(*) FROM unpublished_decision") == 0
 
 
 async def test_other_customers_keep_everything(database_url: str, connection: asyncpg.Connection) -> None:

@@ -147,6 +147,19 @@ async def test_what_belongs_to_decisions_goes_with_them(
     assert await connection.fetchval("SELECT dead_letter_id FROM dead_letter") == UUID(int=9)
 
 
+async def test_what_was_never_published_goes_with_its_decision(
+    connection: asyncpg.Connection, log: PostgresDecisionLog
+) -> None:
+    old, young = CUTOFF - timedelta(days=1), CUTOFF + timedelta(days=1)
+    strange = replace(FOCUS, ts=1)
+    await log.record([decided(on(old), at=old), decided(on(young), at=young), decided(strange, at=young)], BODIES)
+
+    gone = await expire(connection, CUTOFF)
+
+    assert gone["unpublished_decisions"] == 1
+    assert await connection.fetchval("SELECT count(*) FROM unpublished_decision") == 2
+
+
 async def test_a_coupon_in_use_is_kept(
     connection: asyncpg.Connection, log: PostgresDecisionLog, database_url: str
 ) -> None:
