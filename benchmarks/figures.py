@@ -1,8 +1,6 @@
 """What was measured, beside what is to be reached."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,3 @@ class Figure:
 
     def _meets(self, bound: float) -> bool:
         return self.value >= bound if self.is_more_better else self.value <= bound
-
-
-def middle(values: Sequence[float]) -> float:
-    """The median."""
-    return float(median(values))
