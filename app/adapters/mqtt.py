@@ -154,6 +154,16 @@ class MqttLink:
         payload = document.model_dump_json().encode()
         return OutboundMessage(self._status_topic or "", payload, properties={}, is_retained=True)
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived, and were not handed out."""
+        return len(self._inbox)
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages have arrived, and were not acknowledged."""
+        return 0 if self._connection is None else self._connection.unacknowledged
+
     async def receive(self, limit: int) -> Sequence[InboundMessage]:
         """See Inbox."""
         while not self._inbox and not self._is_closed:

@@ -223,6 +223,11 @@ class Connection:
             properties.SessionExpiryInterval = 0
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"), properties)
 
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages of QoS 1 the broker waits to hear of; one that is done may wait for those before it."""
+        return len(self._receipts)
+
     def publish(self, message: OutboundMessage) -> Future[None]:
         """Send, or queue while the broker's receive maximum is in flight."""
         future: Future[None] = self._loop.create_future()

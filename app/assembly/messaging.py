@@ -85,6 +85,9 @@ class BrokerMessaging:
         background.run("broker link", self._focus.run())
         background.run("broker link for entry events", self._entry.run())
         background.run("outbox", self.outbox.run())
+        for kind, one in (("focus", self._focus), ("entry", self._entry)):
+            metrics.waiting.labels(kind).set_function(partial(getattr, one, "waiting"))
+            metrics.unacknowledged.labels(kind).set_function(partial(getattr, one, "unacknowledged"))
         health.watch(lambda: self._focus.announce(health.problems))
         report = health.reporter("decision_log")
         focus = FocusConsumer(services, self._focus, self.outbox, names, metrics, report)

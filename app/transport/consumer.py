@@ -195,7 +195,9 @@ class FocusConsumer:
         live = [one for one in pending if one.message.is_live()]
         if not live:
             return
+        started = perf_counter()
         known, unknown = await retried(partial(gather, self._services, [one.event for one in live]), self._metrics)
+        self._metrics.stage_seconds.labels("context").observe(perf_counter() - started)
         if unknown:
             unknown_ids = {event.customer_id for event in unknown}
             self._ask([one for one in live if one.event.customer_id in unknown_ids])

@@ -34,17 +34,21 @@ class Metrics:
             "focus_event_seconds", "From receipt of a focus event to the acknowledged result.", buckets=SECONDS
         )
         self.stage_seconds = histogram(
-            "batch_stage_seconds", "Time in each stage of a batch.", ["stage"], buckets=SECONDS
+            "batch_stage_seconds",
+            "Time in each stage of a batch: context, score, decide, record.",
+            ["stage"],
+            buckets=SECONDS,
+        )
+        gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
+        self.waiting = gauge("events_waiting", "Events that have arrived and are in no batch yet, by kind.", ["kind"])
+        self.unacknowledged = gauge(
+            "events_unacknowledged", "Events that have arrived and are not acknowledged yet, by kind.", ["kind"]
         )
         self.http_refused = counter("http_refused", "HTTP requests not let in, by reason.", ["reason"])
-        self.open_routes = Gauge(
-            "open_routes",
-            "Whether a route answers anyone, because no API key was ever made.",
-            ["route"],
-            namespace=NAMESPACE,
-            registry=self.registry,
+        self.open_routes = gauge(
+            "open_routes", "Whether a route answers anyone, because no API key was ever made.", ["route"]
         )
-        self.ready = Gauge("ready", "Whether a part is ready.", ["part"], namespace=NAMESPACE, registry=self.registry)
+        self.ready = gauge("ready", "Whether a part is ready.", ["part"])
 
     @property
     def events_read(self) -> int:

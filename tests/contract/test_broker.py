@@ -373,6 +373,21 @@ async def test_events_at_qos_0_beyond_the_receive_maximum_are_dropped(mosquitto:
     assert left_out == ["qos_0"] * 3
 
 
+async def test_a_link_tells_what_waits_and_what_is_not_acknowledged(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
+        for number in range(3):
+            await sender.publish(topic, b"%d" % number)
+        await done(link.publish(replace(RESULT, topic=f"{topic}/read")))  # the broker's answer comes after the messages
+        arrived = link.waiting, link.unacknowledged
+        messages = await received(link, 3)
+        taken = link.waiting, link.unacknowledged
+        for message in messages:
+            message.acknowledge()
+        finished = link.waiting, link.unacknowledged
+
+    assert (arrived, taken, finished) == ((3, 3), (0, 3), (0, 0))
+
+
 async def test_a_name_that_paho_itself_would_not_read_is_read(mosquitto: EmbeddedBroker, topic: str) -> None:
     async with linked(access_to(mosquitto), topic) as link, device(mosquitto) as sender:
         await sender.publish(topic, b"marked", event_id="\ufeffcamera-7/42", correlation_data=b"\x00")
