@@ -1,0 +1,75 @@
+"""Every question on the path of an event is answered by an index, in an empty database and in one that has grown."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.adapters.postgres.database import PLANS
+from app.adapters.postgres.partitions import ensure_partitions
+from app.adapters.postgres.queries import load_queries
+from tests.builders import TODAY
+
+QUERIES = load_queries("queries.sql")
+ON_THE_PATH = {
+    "read_contexts": 2,
+    "store_coupon_bodies": 2,
+    "read_coupon_bodies": 1,
+    "claim_named_events": 2,
+    "claim_again": 2,
+    "record_decisions": 1,
+    "find_decisions": 2,
+    "mark_published": 1,
+    "record_dead_letters": 7,
+    "mark_dead_letters_published": 2,
+    "decisions_of_customer": 2,
+}
+MANY = 20_000
+GROW = (
+    f"INSERT INTO customer_info SELECT 1000000 + n, 'F', 30, 1, 1, 1, 1, 1, 1 FROM generate_series(1, {MANY}) AS n",
+    f"INSERT INTO unpublished_decision SELECT gen_random_uuid(), $1, now() FROM generate_series(1, {MANY})",
+    f"INSERT INTO named_event SELECT gen_random_uuid(), $1 FROM generate_series(1, {MANY})",
+    f"""
+    INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,
+                          is_to_be_published, decided_at, decided_on, context, context_source, catalogue_version,
+                          scorer, model_version, threshold, deployment, seed)
+    SELECT $1, gen_random_uuid(), n::text, 1, 'a', 'a', 'offered', false, now(), $1, '{{}}', 'cache', 'v', 's', 'm', 0,
+           'd', 1
+    FROM generate_series(1, {MANY}) AS n
+    """,
+)
+FUNCTIONS = {"Function Scan", "CTE Scan", "Result", "Subquery Scan", "Values Scan"}
+
+
+def scans(plan: Any) -> Iterator[tuple[str, str]]:
+    """Kind and table of each reading of a table, of plans within plans too."""
+    if plan["Node Type"].endswith("Scan") and plan["Node Type"] not in FUNCTIONS:
+        yield plan["Node Type"], plan.get("Relation Name", plan.get("Index Name", ""))
+    for child in plan.get("Plans", []):
+        yield from scans(child)
+
+
+@pytest.mark.parametrize("is_grown", [False, True], ids=["empty", "grown"])
+@pytest.mark.parametrize("name", ON_THE_PATH)
+async def test_an_index_answers(connection: asyncpg.Connection, name: str, is_grown: bool) -> None:
+    nulls = ", ".join(["NULL"] * ON_THE_PATH[name])
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        for setting, value in PLANS.items():
+            await connection.execute(f"SET LOCAL {setting} = {value}")
+        if is_grown:
+            await ensure_partitions(connection, TODAY)
+            for statement in GROW:
+                await connection.execute(statement, *[TODAY] * ("$1" in statement))
+            await connection.execute("ANALYZE")
+        await connection.execute(f"PREPARE asked AS {QUERIES[name]}")
+        (row,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE asked ({nulls})")
+        found = list(scans(json.loads(row[0])[0]["Plan"]))
+        await connection.execute("DEALLOCATE asked")
+    finally:
+        await transaction.rollback()
+
+    assert [scan for scan in found if not scan[0].startswith(("Index", "Bitmap"))] == []
