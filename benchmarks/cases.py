@@ -14,20 +14,23 @@ from tests.e2e.stack import ENTRY
 P99_MS = 50.0
 ENTRIES = "recommendation_entries_total"
 MOST_BEHIND_SECONDS = 1.0
+READY_SECONDS = 120.0
 BIG = 600
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to look: seconds for each rate, and how often echo and service take turns."""
+    """How long to look: seconds for each rate, how often echo and service take turns; and how much there is to be."""
 
     seconds: float
     turns: int
-    soak_events: int
+    customers: int
+    decisions: int
+    coupons: int
 
 
-FULL = Effort(seconds=30, turns=3, soak_events=1_000_000)
-QUICK = Effort(seconds=5, turns=1, soak_events=20_000)
+FULL = Effort(seconds=30, turns=3, customers=1_000_000, decisions=10_000_000, coupons=80_000)
+QUICK = Effort(seconds=5, turns=1, customers=20_000, decisions=20_000, coupons=5_000)
 
 Tell = Callable[[str], None]
 Case = Callable[[Effort, Tell], Sequence[Figure]]
@@ -123,6 +126,42 @@ def start(effort: Effort, tell: Tell) -> Sequence[Figure]:
     return figures
 
 
+def growth(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """The p99 at 500/s as coupons, customers and decisions become many, beside what it was with few."""
+    figures, base = [], 0.0
+    with open_stack() as stack:
+        steps: Mapping[str, Callable[[], object]] = {
+            "the demo's data": lambda: None,
+            f"{effort.customers:,} customers": lambda: stack.add_customers(effort.customers),
+            f"{effort.decisions:,} decisions today": lambda: stack.add_decisions(effort.decisions),
+            f"{effort.coupons:,} coupons": lambda: stack.multiply_coupons(effort.coupons),
+        }
+        for what, grow in steps.items():
+            grow()
+            until(stack.is_ready, READY_SECONDS)
+            warm_up(stack.service_target)
+            p99 = median(
+                _told(run(stack.service_target, 500, effort.seconds), what, tell).p99_ms for _ in range(effort.turns)
+            )
+            base = base or p99
+            figures.append(Figure(f"p99 at 500/s with {what}", p99, "ms"))
+            figures.append(Figure(f"... times that with {next(iter(steps))}", p99 / base, "", 2.0))
+    return figures
+
+
+def replicas(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """The highest rate of two instances that share the events, beside that of one."""
+    with open_stack({"MQTT_SHARED_GROUP": "bench", "STATUS_TOPIC_NAME": "status/{client_id}"}) as stack:
+        alone = _highest(stack.service_target, effort, "one instance", tell)
+        with stack.another_service():
+            both = _highest(stack.service_target, effort, "two instances", tell)
+    return [
+        Figure("one instance, highest rate", alone.rate, "/s"),
+        Figure("two instances, highest rate", both.rate, "/s", None, None, True),
+        Figure("two instances, of one's rate", both.rate / alone.rate, "", None, None, True),
+    ]
+
+
 def _highest(target: Target, effort: Effort, what: str, tell: Tell) -> Run:
     best = find(target, 500, 16_000, effort.seconds, P99_MS)
     if best is None:
@@ -148,4 +187,6 @@ CASES: Mapping[str, Case] = {
     "entry": entry_rate,
     "products": products,
     "start": start,
+    "growth": growth,
+    "replicas": replicas,
 }

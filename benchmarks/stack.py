@@ -11,7 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.embedded.broker import EmbeddedBroker
-from app.embedded.ports import LOOPBACK
+from app.embedded.ports import LOOPBACK, answers, free_port
 from app.embedded.process import ChildProcess
 from benchmarks import echo
 from benchmarks.load import Target, run
@@ -21,6 +21,8 @@ from tests.postgres import open_directory
 CONFIGURATION = Path(__file__).with_name("mosquitto.conf")
 PROBES_PER_SECOND = 20
 LOOK_AGAIN_SECONDS = 0.05
+DECISIONS_AT_ONCE = 500_000
+READY_SECONDS = 30.0
 MULTIPLY = """
 WITH made AS (
     INSERT INTO coupon_info
@@ -36,6 +38,20 @@ INSERT INTO coupon_product
 SELECT coupon_id, product_id
 FROM coupon_info CROSS JOIN (SELECT product_id FROM product_info ORDER BY product_id LIMIT {products}) AS these
 EXCEPT SELECT coupon_id, product_id FROM coupon_product
+"""
+MANY_CUSTOMERS = """
+INSERT INTO customer_info
+SELECT 1000000 + n, CASE n % 2 WHEN 0 THEN 'F' ELSE 'M' END, 18 + n % 60, n % 90, n % 40, n % 30, n % 200, n % 20,
+       n % 300
+FROM generate_series(1, {count}) AS n
+"""
+MANY_DECISIONS = """
+INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,
+                      is_to_be_published, decided_at, decided_on, context, context_source, catalogue_version,
+                      scorer, model_version, threshold, deployment, seed)
+SELECT current_date, gen_random_uuid(), (n % 1000000)::text, n, 'Men', 'Men', 'below_threshold', false, now(),
+       current_date, '{{}}', 'cache', '0123456789abcdef', 'in_process', 'logistic', 0.1, 'default', n
+FROM generate_series(1, {count}) AS n
 """
 USUAL = {"MAX_PRODUCTS_IN_MESSAGE": "5", "MOCK_ENDPOINTS": "false", "LOG_LEVEL": "WARNING"}
 
@@ -89,9 +105,33 @@ class BenchStack(Stack):
         self.wait_until_ready()
         return time.monotonic() - started
 
+    @contextmanager
+    def another_service(self) -> Iterator[None]:
+        """One more instance, while the block lasts."""
+        port = free_port()
+        variables = {"MQTT_CLIENT_ID": "service-beside", "PORT": str(port)}
+        another = self.process("another service", "serve", "--host", LOOPBACK, **variables)
+        another.start()
+        try:
+            ready = f"http://{LOOPBACK}:{port}/readyz"
+            until(lambda: answers(port) and httpx.get(ready, trust_env=False).is_success, READY_SECONDS)
+            yield
+        finally:
+            another.stop()
+
     def multiply_coupons(self, count: int) -> None:
         """Copies of the demo's coupons under other ids, with their links, until there are so many."""
         self.query(MULTIPLY.format(copies=count // 1000 - 1))
+
+    def add_customers(self, count: int) -> None:
+        """So many more in the cache."""
+        self.query(MANY_CUSTOMERS.format(count=count))
+
+    def add_decisions(self, count: int) -> None:
+        """So many more in today's partition of the log, in parts, so that no statement takes for ever."""
+        for _ in range(0, count, DECISIONS_AT_ONCE):
+            self.query(MANY_DECISIONS.format(count=min(count, DECISIONS_AT_ONCE)))
+        self.query("ANALYZE")
 
     def load_department_coupons(self, products: int) -> None:
         """Give every coupon so many products."""

@@ -38,7 +38,9 @@ kinds = st.sampled_from(["entry", "focus"])
 seeds = st.integers(0, 2**64)
 customers = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=64)
 seconds = st.integers(0, MILLISECONDS_FROM - 1)
-places = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+places = st.none() | st.floats(allow_nan=False, allow_infinity=False).map(
+    lambda place: place + 0.0
+)  # -0.0 is read as 0.0
 departments = st.sampled_from(sorted(SPELLINGS)) | st.text(
     st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=64
 )
