@@ -65,6 +65,11 @@ class LoopClient(paho.Client):
         self.on_socket_close = self._detach
         self.on_socket_register_write = self._write_soon
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a connection to say something on."""
+        return self._attached is not None
+
     def attach(self) -> None:
         """From now on the event loop, which this must be called on, reads and writes."""
         if (sock := self.socket()) is None:

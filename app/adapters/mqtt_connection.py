@@ -111,6 +111,7 @@ class Connection:
         self._waiting: deque[tuple[Future[None], OutboundMessage]] = deque()
         self._receipts: deque[_Receipt] = deque()
         self._dropped = 0
+        self._is_closed = False
         self._client = self._make_client()
 
     def _make_client(self) -> LoopClient:
@@ -140,13 +141,16 @@ class Connection:
         await self._answer(self._accepted, "accept the connection")
 
     def _connect(self, host: str, port: int) -> None:
-        if not self._is_v5:
-            self._client.connect(host, port, self._access.keepalive_seconds)
-            return
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = self._access.session_expiry_seconds
-        properties.ReceiveMaximum = self._access.receive_maximum
-        self._client.connect(host, port, self._access.keepalive_seconds, clean_start=False, properties=properties)
+        keepalive = self._access.keepalive_seconds
+        if self._is_v5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = self._access.session_expiry_seconds
+            properties.ReceiveMaximum = self._access.receive_maximum
+            self._client.connect(host, port, keepalive, clean_start=False, properties=properties)
+        else:
+            self._client.connect(host, port, keepalive)
+        if self._is_closed:  # whoever asked for it has left meanwhile
+            self._client.release()
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Subscribe at QoS 1. Raises BrokerUnavailable, also when the broker refuses a subscription."""
@@ -205,9 +209,10 @@ class Connection:
 
     async def close(self) -> None:
         """Say goodbye, if there is someone to say it to, and close the socket."""
-        if not self.lost.done():
+        self._is_closed = True
+        if self._client.is_attached and not self.lost.done():
             self._say_goodbye()
-        await asyncio.wait((self.lost,), timeout=CLOSE_SECONDS)
+            await asyncio.wait((self.lost,), timeout=CLOSE_SECONDS)
         self._client.release()
         self._give_up("closed")
 
