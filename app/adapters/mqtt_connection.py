@@ -103,8 +103,7 @@ class Connection:
         self.arrivals = 0
         self.lost: Future[str] = self._loop.create_future()
         self._accepted: Future[None] = self._loop.create_future()
-        self._subscribed: Future[list[ReasonCode]] = self._loop.create_future()
-        self._unsubscribed: Future[None] = self._loop.create_future()
+        self._answered: Future[list[ReasonCode]] = self._loop.create_future()  # of one request at a time
         self._sent: dict[int, tuple[Future[None], str]] = {}
         self._window = UNLIMITED
         self._max_packet_bytes = MAX_REMAINING_BYTES
@@ -126,8 +125,7 @@ class Connection:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=self._will.is_retained)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
-        client.on_unsubscribe = self._on_unsubscribe
+        client.on_subscribe = client.on_unsubscribe = self._on_answer
         return client
 
     async def open(self, host: str, port: int) -> None:
@@ -156,21 +154,22 @@ class Connection:
         """Subscribe at QoS 1. Raises BrokerUnavailable, also when the broker refuses a subscription."""
         if not topics:
             return
+        self._answered = self._loop.create_future()
         if self._is_v5:
             options = SubscribeOptions(qos=1, retainHandling=NEVER_SEND_RETAINED)
             self._client.subscribe([(topic, options) for topic in topics])
         else:
             self._client.subscribe([(topic, 1) for topic in topics])
-        codes = await self._answer(self._subscribed, "grant the subscription")
+        codes = await self._answer(self._answered, "grant the subscription")
         refused = [f"{topic} ({code})" for topic, code in zip(topics, codes, strict=True) if code.is_failure]
         if refused:
             raise BrokerUnavailable(f"the broker refuses the subscription to {', '.join(refused)}")
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
         """Get no new events. Raises BrokerUnavailable."""
-        self._unsubscribed = self._loop.create_future()
+        self._answered = self._loop.create_future()
         self._client.unsubscribe(list(topics))
-        await self._answer(self._unsubscribed, "end the subscription")
+        await self._answer(self._answered, "end the subscription")
 
     async def run_dry(self, topics: Sequence[str]) -> None:
         """Unsubscribe, and wait until all that the broker has for this client is done. Raises BrokerUnavailable.
@@ -269,13 +268,14 @@ class Connection:
         if reason.is_failure:
             error = ProtocolRefused if reason == "Unsupported protocol version" else BrokerUnavailable
             self._accepted.set_exception(error(f"the broker refuses the connection: {reason}"))
+            self._accepted.exception()  # seen, even where whoever asked has left
             return
         self.had_session = bool(flags.session_present)
         self._window = getattr(properties, "ReceiveMaximum", UNLIMITED)
         self._max_packet_bytes = getattr(properties, "MaximumPacketSize", MAX_REMAINING_BYTES)
         self._accepted.set_result(None)
 
-    def _on_subscribe(
+    def _on_answer(
         self,
         client: paho.Client,
         userdata: object,
@@ -283,19 +283,8 @@ class Connection:
         codes: list[ReasonCode],
         properties: Properties | None,
     ) -> None:
-        if not self._subscribed.done():
-            self._subscribed.set_result(codes)
-
-    def _on_unsubscribe(
-        self,
-        client: paho.Client,
-        userdata: object,
-        packet_id: int,
-        codes: list[ReasonCode],
-        properties: Properties | None,
-    ) -> None:
-        if not self._unsubscribed.done():
-            self._unsubscribed.set_result(None)
+        if not self._answered.done():
+            self._answered.set_result(codes)
 
     def _on_acknowledged(self, packet_id: int, code: int) -> None:
         future, topic = self._sent.pop(packet_id, (None, ""))
