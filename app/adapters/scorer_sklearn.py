@@ -1,7 +1,7 @@
 """The model in the process: a scikit-learn classifier from a skops file with its card.
 
 Nothing here imports scikit-learn before a model is built from its file: that takes a second and 80 MB. A linear model
-is scored by the weights of its card.
+is scored by the weights of its card, boosted trees by the splits and leaves in the file beside it.
 """
 
 import struct
@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 from zipfile import BadZipFile
 
 import numpy as np
@@ -28,7 +29,8 @@ from app.domain.features import (
     encode,
 )
 from app.domain.linear import LinearModel
-from app.domain.model_card import ModelCard, card_from_json
+from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json
+from app.domain.trees import PreparedCoupons, TreeModel, trees_from_bytes
 from app.errors import ModelRefused
 from app.ports import Scores
 
@@ -36,10 +38,9 @@ if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 SCORER = "in_process"
-MODEL_FILE, CARD_FILE = "model.skops", "card.json"
 
-# Beside what skops trusts by itself. Trees are not among them: their nodes are read without a check of bounds, so that
-# a crafted file could crash the process.
+# Beside what skops trusts by itself. Trees are not among them: scikit-learn reads their nodes without a check of
+# bounds, so that a crafted file could crash the process.
 ALLOWED_TYPES = ("sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration")
 
 # What skops, numpy and scikit-learn raise for a file that is damaged or made up; its refused types are a TypeError.
@@ -62,14 +63,14 @@ UNREADABLE = (
     zlib.error,
 )
 
-Predict = Callable[[Floats, Floats], Floats]
+Predict = Callable[[Floats, Screening], Floats]
 
 
 @dataclass(frozen=True, slots=True)
 class SklearnScorer:
     """Scores with a model in memory.
 
-    `predict` takes a customer, shape (C,), and coupons, shape (n, D), to probabilities, shape (n,).
+    `predict` takes a customer, shape (C,), and a screening with n candidates to probabilities, shape (n,).
     """
 
     card: ModelCard
@@ -89,41 +90,64 @@ class SklearnScorer:
         """Score the candidates of screening i for customer i, at once: the work is too short to leave the loop."""
         known = customer_matrix(customers)
         return [
-            Scores(self._probabilities(known[index], screening.features), SCORER, self.version)
+            Scores(self._probabilities(known[index], screening), SCORER, self.version)
             for index, screening in enumerate(screenings)
         ]
 
-    def _probabilities(self, customer: Floats, coupons: Floats) -> Floats:
-        return self.predict(customer, coupons) if len(coupons) else np.empty(0)
+    def _probabilities(self, customer: Floats, screening: Screening) -> Floats:
+        return self.predict(customer, screening) if screening.candidates else np.empty(0)
 
 
 def load_model(folder: Path) -> SklearnScorer:
-    """The scorer made of `model.skops` and `card.json` in the folder.
+    """The scorer made of the files of a model in the folder.
 
     Raises ModelRefused for files that are missing, damaged, not those of the card, hostile, or made for other features
     than this version encodes.
     """
     card = _read_card(folder / CARD_FILE)
-    data = _read(folder / MODEL_FILE)
-    if sha256(data).hexdigest() != card.model_sha256:
-        raise ModelRefused(f"{folder / MODEL_FILE} is not the file that its card describes: its sha256 differs")
+    data = _read_as_described(folder / MODEL_FILE, card.model_sha256)
     if card.linear is not None:
-        return SklearnScorer(card, LinearModel.of(card.linear).probabilities)
-    predict = probabilities_of(_build(data, folder / MODEL_FILE))
+        return SklearnScorer(card, _by_weights(LinearModel.of(card.linear)))
+    if card.trees_sha256 is not None:
+        path = folder / TREES_FILE
+        return SklearnScorer(card, _by_trees(_read_as_described(path, card.trees_sha256), path))
+    return SklearnScorer(card, _by_asking(data, folder / MODEL_FILE))
+
+
+def _by_weights(model: LinearModel) -> Predict:
+    return lambda customer, screening: model.probabilities(customer, screening.features)
+
+
+def _by_trees(data: bytes, path: Path) -> Predict:
     try:
-        probe = predict(np.zeros(len(CUSTOMER_COLUMNS)), np.zeros((1, len(COUPON_COLUMNS))))
+        model = TreeModel(trees_from_bytes(data))
     except UNREADABLE as error:
-        raise ModelRefused(f"{folder / MODEL_FILE} cannot score: {error}") from error
+        raise ModelRefused(f"{path} is damaged or holds no trees: {error}") from error
+    prepared: WeakKeyDictionary[Screening, PreparedCoupons] = WeakKeyDictionary()
+
+    def predict(customer: Floats, screening: Screening) -> Floats:
+        coupons = prepared.get(screening)
+        if coupons is None:
+            coupons = prepared[screening] = model.prepare(screening.features)
+        return model.probabilities(customer, coupons)
+
+    return predict
+
+
+def _by_asking(data: bytes, path: Path) -> Predict:
+    model = _build(data, path)
+    try:
+        probe = probabilities_of(model, np.zeros(len(CUSTOMER_COLUMNS)), np.zeros((1, len(COUPON_COLUMNS))))
+    except UNREADABLE as error:
+        raise ModelRefused(f"{path} cannot score: {error}") from error
     if probe.shape != (1,) or not 0 <= probe[0] <= 1:
-        raise ModelRefused(f"{folder / MODEL_FILE} gives no probability")
-    return SklearnScorer(card, predict)
+        raise ModelRefused(f"{path} gives no probability")
+    return lambda customer, screening: probabilities_of(model, customer, screening.features)
 
 
-def probabilities_of(model: "ClassifierMixin") -> Predict:
-    """Asks the model itself for the probability of its second class, which is redemption."""
-    return lambda customer, coupons: np.asarray(
-        model.predict_proba(encode(customer[np.newaxis], coupons))[:, 1], dtype=np.float64
-    )
+def probabilities_of(model: "ClassifierMixin", customer: Floats, coupons: Floats) -> Floats:
+    """What the model itself says of its second class, which is redemption: shape (n,), of n coupons."""
+    return np.asarray(model.predict_proba(encode(customer[np.newaxis], coupons))[:, 1], dtype=np.float64)
 
 
 def _read_card(path: Path) -> ModelCard:
@@ -147,6 +171,13 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ModelRefused(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_as_described(path: Path, digest: str) -> bytes:
+    data = _read(path)
+    if sha256(data).hexdigest() != digest:
+        raise ModelRefused(f"{path} is not the file that its card describes: its sha256 differs")
+    return data
 
 
 def _build(data: bytes, path: Path) -> "ClassifierMixin":

@@ -1,11 +1,19 @@
 """What is made ahead: an artificial shop, a model, the generated files."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli.work import PROJECT
+
+
+class ModelName(StrEnum):
+    """What can be trained; here because the command line must not import scikit-learn to say it."""
+
+    LOGISTIC = "logistic"
+    HIST_GRADIENT_BOOSTING = "hist_gradient_boosting"
 
 
 def datagen(
@@ -38,10 +46,11 @@ def datagen(
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Where to write model.skops and card.json.")] = Path("model"),
+    out: Annotated[Path, typer.Option(help="Folder to write the model's files to.")] = Path("model"),
+    model: Annotated[ModelName, typer.Option(help="What kind of model.")] = ModelName.LOGISTIC,
     seed: Annotated[int | None, typer.Option(help="Seed of the artificial history and of the fit.")] = None,
 ) -> None:
-    """Train the model on the history of the artificial shop."""
+    """Train a model on the history of the artificial shop."""
     from datetime import UTC, datetime
 
     from app.datagen import generate
@@ -50,7 +59,9 @@ def train(
     used_seed = generate.DEFAULT_SEED if seed is None else seed
     typer.echo("making the history")
     shop = generate.generate(used_seed)
-    card = train_model(shop.history, seed=used_seed, out=out, created_at=datetime.now(UTC), report=typer.echo)
+    card = train_model(
+        shop.history, seed=used_seed, out=out, created_at=datetime.now(UTC), report=typer.echo, name=model.value
+    )
     typer.echo(f"{out}: {card.version}; use it with MODEL_DIR={out}")
 
 

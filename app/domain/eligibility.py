@@ -42,9 +42,9 @@ def first_refusal(coupon: Coupon, today: date) -> Refusal | None:
     return next((refusal for rule in RULES if (refusal := rule(coupon, today)) is not None), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Screening:
-    """The coupons of a department, told apart.
+    """The coupons of a department, told apart; each is itself alone, so that what is made of it can be kept by it.
 
     `features` is the coupon matrix of the candidates, shape (n, D); `refused` names the first rule that refused.
     """

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
+MODEL_FILE, TREES_FILE, CARD_FILE = "model.skops", "trees.npz", "card.json"  # of a folder that holds a model
+
 
 @dataclass(frozen=True, slots=True)
 class DataWindow:
@@ -29,7 +31,8 @@ class LinearForm:
 class ModelCard:
     """The passport of a model artefact; made by training, checked at load.
 
-    With a `linear` form the service scores without the artefact; None for a model that is not linear.
+    With a `linear` form the service scores without the artefact, as with trees, which are a file of their own with the
+    digest `trees_sha256`; both are None for a model of another kind.
 
     `data_sha256` is of the history that the model was trained on, `model_sha256` of the artefact's bytes. `fit`,
     `calibration` and `validation` follow each other in time; `metrics` and those of the `popularity` baseline were
@@ -54,6 +57,7 @@ class ModelCard:
     libraries: Mapping[str, str]
     model_sha256: str
     linear: LinearForm | None = None
+    trees_sha256: str | None = None
 
 
 def card_to_json(card: ModelCard) -> str:
@@ -86,6 +90,7 @@ def card_from_json(text: str) -> ModelCard:
             libraries={str(name): str(version) for name, version in fields["libraries"].items()},
             model_sha256=str(fields["model_sha256"]),
             linear=_linear(fields.get("linear"), len(fields["features"])),
+            trees_sha256=None if fields.get("trees_sha256") is None else str(fields["trees_sha256"]),
         )
     except KeyError as error:
         raise ValueError(f"the card says nothing of {error}") from error

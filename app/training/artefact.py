@@ -1,4 +1,4 @@
-"""The files of a model: `model.skops` and `card.json`."""
+"""The files of a model: `model.skops`, `trees.npz` if it is made of trees, and `card.json`."""
 
 import json
 import re
@@ -9,9 +9,7 @@ from zipfile import ZipFile, ZipInfo
 import skops.io
 from sklearn.base import BaseEstimator
 
-from app.domain.model_card import ModelCard, card_to_json
-
-MODEL_FILE, CARD_FILE = "model.skops", "card.json"
+from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_to_json
 
 _OBJECT_ID = re.compile(r'(?<="__id__": )\d+|\d+(?=\.npy")')
 
@@ -38,10 +36,14 @@ def model_bytes(model: BaseEstimator) -> bytes:
     return buffer.getvalue()
 
 
-def write_artefact(folder: Path, model: bytes, card: ModelCard) -> None:
-    """Both files, each whole or not at all; makes the folder, replaces the files. Raises OSError."""
+def write_artefact(folder: Path, model: bytes, card: ModelCard, trees: bytes | None = None) -> None:
+    """All files, each whole or not at all; makes the folder, replaces the files. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((MODEL_FILE, model), (CARD_FILE, card_to_json(card).encode())):
+    contents = {MODEL_FILE: model, TREES_FILE: trees, CARD_FILE: card_to_json(card).encode()}
+    for name, content in contents.items():
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
         part = folder / f"{name}.part"
         part.write_bytes(content)
         part.replace(folder / name)

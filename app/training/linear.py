@@ -2,14 +2,13 @@
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from app.domain.features import Floats
 from app.domain.model_card import LinearForm
+from app.training.calibration import uncalibrated
 
 
 def linear_form(model: ClassifierMixin) -> LinearForm | None:
@@ -17,19 +16,12 @@ def linear_form(model: ClassifierMixin) -> LinearForm | None:
 
     Linear are a Pipeline of StandardScaler and LogisticRegression, and its calibration by one sigmoid.
     """
-    line = _calibrated_line(model) if isinstance(model, CalibratedClassifierCV) else _line(model)
-    return None if line is None else LinearForm(float(line[1]), tuple(map(float, line[0])))
-
-
-def _calibrated_line(model: CalibratedClassifierCV) -> tuple[Floats, float] | None:
-    part, *others = model.calibrated_classifiers_
-    if others or part.method != "sigmoid" or not isinstance(part.estimator, FrozenEstimator):
+    found = uncalibrated(model)
+    line = None if found is None else _line(found.model)
+    if found is None or line is None:
         return None
-    line = _line(part.estimator.estimator)
-    if line is None:
-        return None
-    sigmoid = part.calibrators[0]
-    return -sigmoid.a_ * line[0], -(sigmoid.a_ * line[1] + sigmoid.b_)
+    weights, intercept = line
+    return LinearForm(found.slope * intercept + found.offset, tuple((found.slope * weights).tolist()))
 
 
 def _line(model: ClassifierMixin) -> tuple[Floats, float] | None:

@@ -1,6 +1,6 @@
-"""Trains the model: a plain logistic regression, split in time, calibrated where it must be."""
+"""Trains a model: split in time, unweighted, calibrated where it must be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +11,7 @@ import skops
 from sklearn import __version__ as sklearn_version
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -19,45 +20,68 @@ from sklearn.preprocessing import StandardScaler
 from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats
 from app.domain.history import History
 from app.domain.model_card import ModelCard
+from app.domain.trees import trees_to_bytes
 from app.training.artefact import model_bytes, write_artefact
 from app.training.linear import linear_form
 from app.training.metrics import measure, popularity
 from app.training.rows import Rows, Split, digest, make_rows, split_in_time
+from app.training.trees import trees_form
 
-NAME = "logistic"
 MEAN_OVER_BASE = (0.8, 1.25)  # a model whose mean prediction leaves this range of the base rate is calibrated
 
 
-def train(history: History, *, seed: int, out: Path, created_at: datetime, report: Callable[[str], None]) -> ModelCard:
-    """Make rows from the history, fit, measure on the last months, and write model.skops and card.json into `out`.
+def _logistic(seed: int) -> ClassifierMixin:
+    return Pipeline([("scale", StandardScaler()), ("logistic", LogisticRegression(max_iter=1000, random_state=seed))])
 
-    The same history and seed give the same model and metrics. `report` gets one line for each stage. Raises
-    DatasetRefused for a history that is too small or too short, OSError where `out` cannot be written.
+
+def _hist_gradient_boosting(seed: int) -> ClassifierMixin:
+    return HistGradientBoostingClassifier(max_iter=200, learning_rate=0.05, early_stopping=False, random_state=seed)
+
+
+MODELS: Mapping[str, Callable[[int], ClassifierMixin]] = {
+    "logistic": _logistic,
+    "hist_gradient_boosting": _hist_gradient_boosting,
+}
+DEFAULT_MODEL = "logistic"
+
+
+def train(
+    history: History,
+    *,
+    seed: int,
+    out: Path,
+    created_at: datetime,
+    report: Callable[[str], None],
+    name: str = DEFAULT_MODEL,
+) -> ModelCard:
+    """Make rows from the history, fit, measure on the last months, and write the model's files into `out`.
+
+    `name` is one of MODELS. The same history and seed give the same model and metrics. `report` gets one line for each
+    stage. Raises DatasetRefused for a history that is too small or too short, OSError where `out` cannot be written.
     """
     rows = make_rows(history)
     split = split_in_time(rows)
     report(
         f"{len(rows):,} coupons handed out, {split.fit.base_rate:.1%} of them redeemed; fitting on {len(split.fit):,}"
     )
-    model, is_calibrated = fit(split, seed)
+    model, is_calibrated = fit(split, seed, name)
     report("calibrated on the months after" if is_calibrated else "no calibration needed")
-    card = _card(history, split, model, is_calibrated, seed, created_at)
-    write_artefact(out, model_bytes(model), card)
+    form = trees_form(model)
+    trees = None if form is None else trees_to_bytes(form)
+    card = _card(history, split, name, model, trees, is_calibrated, seed, created_at)
+    write_artefact(out, model_bytes(model), card, trees)
     report(_summary(card))
     return card
 
 
-def fit(split: Split, seed: int) -> tuple[ClassifierMixin, bool]:
+def fit(split: Split, seed: int, name: str = DEFAULT_MODEL) -> tuple[ClassifierMixin, bool]:
     """The fitted model, and whether it had to be calibrated: by a sigmoid, on the months after the fit."""
-    pipeline = Pipeline(
-        [("scale", StandardScaler()), ("logistic", LogisticRegression(max_iter=1000, random_state=seed))]
-    )
-    pipeline.fit(split.fit.features, split.fit.is_redeemed)
+    model = MODELS[name](seed).fit(split.fit.features, split.fit.is_redeemed)
     held_out = split.calibration
-    ratio = predict(pipeline, held_out).mean() / held_out.base_rate
+    ratio = predict(model, held_out).mean() / held_out.base_rate
     if MEAN_OVER_BASE[0] <= ratio <= MEAN_OVER_BASE[1]:
-        return pipeline, False
-    calibrated = CalibratedClassifierCV(FrozenEstimator(pipeline), method="sigmoid")
+        return model, False
+    calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid")
     return calibrated.fit(held_out.features, held_out.is_redeemed), True
 
 
@@ -67,13 +91,20 @@ def predict(model: ClassifierMixin, rows: Rows) -> Floats:
 
 
 def _card(
-    history: History, split: Split, model: ClassifierMixin, is_calibrated: bool, seed: int, created_at: datetime
+    history: History,
+    split: Split,
+    name: str,
+    model: ClassifierMixin,
+    trees: bytes | None,
+    is_calibrated: bool,
+    seed: int,
+    created_at: datetime,
 ) -> ModelCard:
     model_sha256 = sha256(model_bytes(model)).hexdigest()
     base_rate = round(split.fit.base_rate, 4)
     return ModelCard(
-        name=NAME,
-        version=f"{NAME}-{model_sha256[:12]}",
+        name=name,
+        version=f"{name}-{model_sha256[:12]}",
         created_at=created_at,
         features=FEATURE_NAMES,
         encoding_version=ENCODING_VERSION,
@@ -98,6 +129,7 @@ def _card(
         },
         model_sha256=model_sha256,
         linear=linear_form(model),
+        trees_sha256=None if trees is None else sha256(trees).hexdigest(),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -25,9 +26,11 @@ from app.domain.coupon import Coupon, CouponType
 from app.domain.customer import CustomerContext, Gender
 from app.domain.eligibility import Screening, screen
 from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, customer_matrix, encode
-from app.domain.model_card import ModelCard, card_from_json
+from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json
+from app.domain.trees import trees_to_bytes
 from app.errors import ModelRefused
-from app.training.artefact import CARD_FILE, MODEL_FILE, model_bytes, write_artefact
+from app.training.artefact import model_bytes, write_artefact
+from app.training.trees import trees_form
 
 SHIPPED = Path(__file__).parents[2] / "app" / "models" / "default"
 MARK = "this must never be built"
@@ -154,8 +157,8 @@ def test_a_calibrated_model_can_be_loaded(calibrated: CalibratedClassifierCV, ca
     scorer = load_model(write(tmp_path, card, calibrated))
 
     (anna,) = customer_matrix([ANNA])
-    expected = probabilities_of(calibrated)(anna, today().features)
-    assert np.abs(scorer.predict(anna, today().features) - expected).max() < 1e-12
+    expected = probabilities_of(calibrated, anna, today().features)
+    assert np.abs(scorer.predict(anna, today()) - expected).max() < 1e-12
 
 
 def test_a_tampered_model_file_is_refused(card: ModelCard, tmp_path: Path) -> None:
@@ -276,15 +279,89 @@ def test_a_model_that_cannot_score_is_refused(card: ModelCard, tmp_path: Path) -
         load_model(write(tmp_path, card, broken))
 
 
+@pytest.fixture(scope="module")
+def boosted() -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(max_iter=5, early_stopping=False).fit(FEATURES, LABELS)
+
+
+@pytest.fixture
+def trees(boosted: HistGradientBoostingClassifier, card: ModelCard, tmp_path: Path) -> Path:
+    """A folder with a model of trees."""
+    form = trees_form(boosted)
+    assert form is not None
+    model, its_trees = model_bytes(boosted), trees_to_bytes(form)
+    described = replace(card, model_sha256=sha256(model).hexdigest(), trees_sha256=sha256(its_trees).hexdigest())
+    write_artefact(tmp_path, model, described, its_trees)
+    return tmp_path
+
+
+async def test_trees_score_as_scikit_learn_does_for_every_customer_and_day(
+    boosted: HistGradientBoostingClassifier, trees: Path
+) -> None:
+    scorer, screenings = load_model(trees), [today(), screen(COUPONS[::2], date(2026, 6, 2)), today()]
+
+    scores = await scorer.score([ANNA, BERT, BERT], screenings)
+
+    for context, screening, its in zip((ANNA, BERT, BERT), screenings, scores, strict=True):
+        (customer,) = customer_matrix([context])
+        assert np.abs(its.values - probabilities_of(boosted, customer, screening.features)).max() < 1e-12
+
+
+def test_trees_of_another_file_are_refused(trees: Path) -> None:
+    data = bytearray((trees / TREES_FILE).read_bytes())
+    data[-100] ^= 1
+    (trees / TREES_FILE).write_bytes(data)
+
+    with pytest.raises(ModelRefused, match=rf"{TREES_FILE} is not the file that its card describes"):
+        load_model(trees)
+
+
+def test_missing_trees_are_refused_by_name(trees: Path) -> None:
+    (trees / TREES_FILE).unlink()
+
+    with pytest.raises(ModelRefused, match=f"{TREES_FILE}: No such file"):
+        load_model(trees)
+
+
+def test_no_damage_to_trees_raises_anything_but_a_refusal(trees: Path) -> None:
+    whole, card = (trees / TREES_FILE).read_bytes(), card_from_json((trees / CARD_FILE).read_text())
+    model = (trees / MODEL_FILE).read_bytes()
+    rng = np.random.default_rng(3)
+    refusals = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for position in rng.integers(len(whole), size=8):
+            damaged[position] = rng.integers(256)
+        write_artefact(trees, model, replace(card, trees_sha256=sha256(damaged).hexdigest()), bytes(damaged))
+        try:
+            load_model(trees)
+        except ModelRefused:
+            refusals += 1
+    assert refusals > 150
+
+
+def test_linear_models_leave_no_trees_behind(trees: Path, card: ModelCard, linear: Pipeline) -> None:
+    write(trees, card, linear)
+
+    assert {path.name for path in trees.iterdir()} == {MODEL_FILE, CARD_FILE}
+
+
+def test_a_model_of_trees_needs_no_scikit_learn(trees: Path) -> None:
+    assert modules_after_loading(trees) == "set()"
+
+
 def test_a_linear_model_needs_no_scikit_learn() -> None:
+    assert modules_after_loading(SHIPPED) == "set()"
+
+
+def modules_after_loading(folder: Path) -> str:
     program = (
         "import sys; from pathlib import Path; from app.adapters.scorer_sklearn import load_model;"
         "load_model(Path(sys.argv[1])); print({'sklearn', 'skops', 'scipy'} & set(sys.modules))"
     )
 
-    answer = subprocess.run([sys.executable, "-c", program, str(SHIPPED)], capture_output=True, text=True, check=True)
-
-    assert answer.stdout.strip() == "set()"
+    answer = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
 
 
 def test_the_same_model_is_written_as_the_same_bytes(linear: Pipeline) -> None:

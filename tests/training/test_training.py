@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.adapters.scorer_sklearn import load_model
+from app.cli.making import ModelName
 from app.datagen.generate import DEFAULT_SEED, Shop, generate
 from app.domain.catalogue import Catalogue
 from app.domain.department import DOCUMENTED_DEPARTMENTS
 from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, coupon_matrix, customer_matrix, encode
 from app.domain.history import NEVER, History, contexts_as_of
-from app.domain.model_card import ModelCard, card_from_json, card_to_json
+from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json, card_to_json
 from app.errors import DatasetRefused
-from app.training.artefact import CARD_FILE, MODEL_FILE
 from app.training.metrics import calibration_error, measure, popularity
 from app.training.rows import OUTCOME_DAYS, WARM_UP_DAYS, Rows, Split, digest, make_rows, split_in_time
-from app.training.train import fit, predict, train
+from app.training.train import MODELS, fit, predict, train
 
 SHIPPED = Path(__file__).parents[2] / "app" / "models" / "default"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -118,6 +119,23 @@ def test_the_card_describes_the_model_beside_it(trained: Trained) -> None:
 def test_the_card_of_a_linear_model_holds_its_weights(trained: Trained) -> None:
     assert trained.card.linear is not None
     assert len(trained.card.linear.weights) == len(trained.card.features)
+
+
+def test_trees_can_be_trained_too(trained: Trained, tmp_path: Path) -> None:
+    name = "hist_gradient_boosting"
+    card = train(
+        trained.shop.history, seed=DEFAULT_SEED, out=tmp_path, created_at=NOON, report=lambda _line: None, name=name
+    )
+
+    assert card.version.startswith(f"{name}-")
+    assert card.linear is None
+    assert card.trees_sha256 == sha256((tmp_path / TREES_FILE).read_bytes()).hexdigest()
+    assert card.metrics["roc_auc"] > card.popularity["roc_auc"] + 0.04
+    assert load_model(tmp_path).card == card
+
+
+def test_the_command_offers_every_model_there_is() -> None:
+    assert {one.value for one in ModelName} == MODELS.keys()
 
 
 def test_the_threshold_is_the_base_rate_and_the_card_says_why(trained: Trained) -> None:
