@@ -16,21 +16,26 @@ ENTRIES = "recommendation_entries_total"
 MOST_BEHIND_SECONDS = 1.0
 READY_SECONDS = 120.0
 BIG = 600
+MEMORY_RATE = 4000.0
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to look: seconds for each rate, how often echo and service take turns; and how much there is to be."""
+    """How long to look: seconds for each rate, how often echo and service take turns; and how much there is to be.
+
+    `events` are those after which memory is looked at.
+    """
 
     seconds: float
     turns: int
     customers: int
     decisions: int
     coupons: int
+    events: int
 
 
-FULL = Effort(seconds=30, turns=3, customers=1_000_000, decisions=10_000_000, coupons=80_000)
-QUICK = Effort(seconds=5, turns=1, customers=20_000, decisions=20_000, coupons=5_000)
+FULL = Effort(seconds=30, turns=3, customers=1_000_000, decisions=10_000_000, coupons=80_000, events=1_000_000)
+QUICK = Effort(seconds=5, turns=1, customers=20_000, decisions=20_000, coupons=5_000, events=30_000)
 
 Tell = Callable[[str], None]
 Case = Callable[[Effort, Tell], Sequence[Figure]]
@@ -45,7 +50,6 @@ def focus_rate(effort: Effort, tell: Tell) -> Sequence[Figure]:
             services.append(_highest(stack.service_target, effort, f"service, turn {turn + 1}", tell))
             steady.append(_told(run(stack.service_target, 1000, effort.seconds), "at 1,000/s", tell))
             idle.append(_told(run(stack.service_target, 10, effort.seconds), "idle", tell))
-        memory = services[-1].memory_mb
     echo, service = median(one.rate for one in echoes), median(one.rate for one in services)
     ratio = median(mine.rate / bare.rate for mine, bare in zip(services, echoes, strict=True))
     return [
@@ -58,7 +62,6 @@ def focus_rate(effort: Effort, tell: Tell) -> Sequence[Figure]:
         Figure("p99 idle", median(one.p99_ms for one in idle), "ms", 4, 2),
         Figure("CPU at 1,000/s", median(one.own_cpu_ms for one in steady), "ms per event", 0.7, 0.5),
         Figure("CPU at the highest rate", median(one.own_cpu_ms for one in services), "ms per event", 0.3, 0.2),
-        Figure("memory after that", memory, "MB"),
     ]
 
 
@@ -126,6 +129,28 @@ def start(effort: Effort, tell: Tell) -> Sequence[Figure]:
     return figures
 
 
+def trees(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """The highest rate with 200 boosted trees for a model."""
+    with open_stack() as stack:
+        folder = stack.folder / "trees"
+        stack.command("train", "--model", "hist_gradient_boosting", "--out", str(folder))
+        stack.service.stop()
+        stack.start_service(MODEL_DIR=str(folder))
+        warm_up(stack.service_target)
+        best = _highest(stack.service_target, effort, "trees", tell)
+    return [
+        Figure("200 trees, highest rate", best.rate, "/s", 500, 1500, True),
+        Figure("200 trees, CPU at the highest rate", best.own_cpu_ms, "ms per event"),
+    ]
+
+
+def memory(effort: Effort, tell: Tell) -> Sequence[Figure]:
+    """What the service holds after many events."""
+    with open_stack() as stack:
+        after = _told(run(stack.service_target, MEMORY_RATE, effort.events / MEMORY_RATE), "memory", tell)
+    return [Figure(f"memory after {effort.events:,} events", after.memory_mb, "MB", 170, 110)]
+
+
 def growth(effort: Effort, tell: Tell) -> Sequence[Figure]:
     """The p99 at 500/s as coupons, customers and decisions become many, beside what it was with few."""
     figures, base = [], 0.0
@@ -187,6 +212,8 @@ CASES: Mapping[str, Case] = {
     "entry": entry_rate,
     "products": products,
     "start": start,
+    "trees": trees,
+    "memory": memory,
     "growth": growth,
     "replicas": replicas,
 }

@@ -17,6 +17,7 @@ from benchmarks.stack import open_stack
 
 SAMPLES_PER_SECOND = 200
 SHOWN = 45
+PACKAGE = re.compile(r"\((\w+)/")
 LINE_NUMBER = re.compile(r":\d+\)")
 
 
@@ -40,6 +41,7 @@ def main() -> None:
 def _summarise(path: Path) -> None:
     own: Counter[str] = Counter()
     within: Counter[str] = Counter()
+    packages: Counter[str] = Counter()
     lines = [LINE_NUMBER.sub(")", line) for line in path.read_text().splitlines()]
     for line in lines:
         stack, _, samples = line.rpartition(" ")
@@ -47,12 +49,17 @@ def _summarise(path: Path) -> None:
         own[frames[-1]] += int(samples)
         for frame in set(frames):
             within[frame] += int(samples)
+        for package in {found[1] for found in map(PACKAGE.search, frames) if found}:
+            packages[package] += int(samples)
     total = own.total()
     print("own     within")
     for counter in (own, within):
         for frame, _ in counter.most_common(SHOWN):
             print(f"{own[frame] / total:6.1%} {within[frame] / total:6.1%}  {frame}")
         print()
+    print("within a package")
+    for package, samples_in_it in packages.most_common():
+        print(f"{samples_in_it / total:6.1%}  {package}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,14 @@ SELECT current_date, gen_random_uuid(), (n % 1000000)::text, n, 'Men', 'Men', 'b
        current_date, '{{}}', 'cache', '0123456789abcdef', 'in_process', 'logistic', 0.1, 'default', n
 FROM generate_series(1, {count}) AS n
 """
+VALID = """
+UPDATE coupon_info
+SET start_date = '2000-01-01', end_date = CASE WHEN place <= {candidates} THEN DATE '2100-01-01' ELSE '2000-01-01' END
+FROM (SELECT coupon_id AS id, row_number() OVER (PARTITION BY department ORDER BY coupon_id) AS place FROM coupon_info)
+     AS placed
+WHERE coupon_id = id
+"""
+CANDIDATES = 190  # of the 200 coupons of each department
 USUAL = {"MAX_PRODUCTS_IN_MESSAGE": "5", "MOCK_ENDPOINTS": "false", "LOG_LEVEL": "WARNING"}
 
 
@@ -162,6 +170,7 @@ def open_stack(variables: Mapping[str, str] | None = None) -> Iterator[BenchStac
         stack.postgres.start()
         stack.broker.start()
         stack.load()
+        stack.query(VALID.format(candidates=CANDIDATES))
         stack.central.start()
         stack.echo.start()
         stack.start_service()

@@ -39,15 +39,16 @@ class PostgresDecisionLog:
             return []
         # In the order of the key: instances that record the same events wait for each other, and never in a circle.
         distinct = {decision.decision_id: decision for decision in reversed(decisions)}
-        ordered = sorted(distinct.values(), key=lambda one: (one.event.day, one.decision_id))
-        now = monotonic()
-        stored_lately = {key for key, stored_at in self._stored.items() if now - stored_at < STORED_SECONDS}
-        bodies = sorted((key, body) for key, body in coupon_bodies.items() if key not in stored_lately)
+        ordered = sorted(distinct.values(), key=lambda one: (one.event.day, one.decision_id.int))
+        old = monotonic() - STORED_SECONDS
+        bodies = sorted((key, body) for key, body in coupon_bodies.items() if self._stored.get(key, old) <= old)
         async with self._database.connection() as connection:
             if bodies:
                 await connection.execute(self._sql["store_coupon_bodies"], *_transposed(bodies))
             new_ids, found = await self._insert(connection, ordered)
-        self._stored |= dict.fromkeys((key for key, _ in bodies), now)
+        if bodies:
+            lately = {key: stored_at for key, stored_at in self._stored.items() if stored_at > old}
+            self._stored = lately | dict.fromkeys((key for key, _ in bodies), old + STORED_SECONDS)
         logged = distinct | {row["decision_id"]: _decision(row) for row in found}
         return [(logged[one.decision_id], _take(new_ids, one.decision_id)) for one in decisions]
 
