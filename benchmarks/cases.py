@@ -34,7 +34,7 @@ class Effort:
     events: int
 
 
-FULL = Effort(seconds=30, turns=3, customers=1_000_000, decisions=10_000_000, coupons=80_000, events=1_000_000)
+FULL = Effort(seconds=30, turns=3, customers=1_000_000, decisions=10_000_000, coupons=50_000, events=1_000_000)
 QUICK = Effort(seconds=5, turns=1, customers=20_000, decisions=20_000, coupons=5_000, events=30_000)
 
 Tell = Callable[[str], None]

@@ -1,7 +1,7 @@
 """`python -m benchmarks.profile`: where the service's time goes under load, as a flame graph in text.
 
-Each line is a stack, outermost call first, and how many samples it was seen in: the input of flamegraph.pl, speedscope
-and inferno. Functions that take the most time themselves are printed.
+Each line is a stack of the event loop, outermost call first, and how many samples it was seen in: the input of
+flamegraph.pl, speedscope and inferno. Functions and packages that take the most time are printed.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from benchmarks.stack import open_stack
 SAMPLES_PER_SECOND = 200
 SHOWN = 45
 PACKAGE = re.compile(r"\((\w+)/")
+LOOP = "Runner.run (asyncio/runners.py)"
 LINE_NUMBER = re.compile(r":\d+\)")
 
 
@@ -35,22 +36,32 @@ def main() -> None:
         command = [*command, "--rate", str(SAMPLES_PER_SECOND), "--duration", str(given.seconds)]
         subprocess.run([*command, "--output", str(given.out), "--pid", str(stack.service.pid)], check=True)
         load.join()
-    _summarise(given.out)
+    stacks = _stacks(given.out.read_text())
+    given.out.write_text("".join(f"{stack} {samples}\n" for stack, samples in sorted(stacks.items())))
+    _summarise(stacks)
 
 
-def _summarise(path: Path) -> None:
+def _stacks(raw: str) -> Counter[str]:
+    """Samples by stack: without the numbers of lines, and without what lies before the event loop."""
+    stacks: Counter[str] = Counter()
+    for line in raw.splitlines():
+        stack, _, samples = LINE_NUMBER.sub(")", line).rpartition(" ")
+        _, loop, within = stack.rpartition(LOOP)
+        stacks[loop + within] += int(samples)
+    return stacks
+
+
+def _summarise(stacks: Counter[str]) -> None:
     own: Counter[str] = Counter()
     within: Counter[str] = Counter()
     packages: Counter[str] = Counter()
-    lines = [LINE_NUMBER.sub(")", line) for line in path.read_text().splitlines()]
-    for line in lines:
-        stack, _, samples = line.rpartition(" ")
+    for stack, samples in stacks.items():
         frames = stack.split(";")
-        own[frames[-1]] += int(samples)
+        own[frames[-1]] += samples
         for frame in set(frames):
-            within[frame] += int(samples)
+            within[frame] += samples
         for package in {found[1] for found in map(PACKAGE.search, frames) if found}:
-            packages[package] += int(samples)
+            packages[package] += samples
     total = own.total()
     print("own     within")
     for counter in (own, within):
@@ -58,8 +69,8 @@ def _summarise(path: Path) -> None:
             print(f"{own[frame] / total:6.1%} {within[frame] / total:6.1%}  {frame}")
         print()
     print("within a package")
-    for package, samples_in_it in packages.most_common():
-        print(f"{samples_in_it / total:6.1%}  {package}")
+    for package, samples in packages.most_common():
+        print(f"{samples / total:6.1%}  {package}")
 
 
 if __name__ == "__main__":
