@@ -3,8 +3,9 @@
 from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Protocol
 from uuid import UUID
 
@@ -48,7 +49,8 @@ class InboundMessage:
 
     `acknowledge` may be called once, and does nothing when the connection that brought the message is gone; `is_live`
     tells whether it is still there. A message that is not acknowledged comes again on the next connection. Of a payload
-    longer than any event, only the beginning may be kept: then `cut_bytes` is how much was left out.
+    longer than any event, only the beginning may be kept: then `cut_bytes` is how much was left out. `received` is when
+    it came, by `perf_counter`.
     """
 
     topic: str
@@ -58,6 +60,7 @@ class InboundMessage:
     acknowledge: Callable[[], None]
     is_live: Callable[[], bool]
     cut_bytes: int = 0
+    received: float = field(default_factory=perf_counter)
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.events import parse_focus
 from app.handlers import Decided, Gathered, Services, decide_batch, gather, outbound
 from app.results import ResultEncoder
+from app.transport.metrics import Metrics
 from tests.chaos import wire
 from tests.postgres import open_directory
 from tests.transport.builders import DEFAULTS, NAMES, TERMS
@@ -111,6 +112,23 @@ def test_decide(benchmark: BenchmarkFixture, run: Run, services: Services, size:
     batch = gathered(run, services, size)
 
     benchmark(lambda: run(decide_batch(services, batch)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_metrics(benchmark: BenchmarkFixture, size: int) -> None:
+    """All that is counted and timed for a batch."""
+    metrics = Metrics()
+
+    def count() -> None:
+        metrics.events.labels("focus").inc(size)
+        metrics.batch_size.observe(size)
+        for stage in ("context", "score", "decide", "record"):
+            metrics.stage_seconds.labels(stage).observe(0.001)
+        metrics.decisions.labels("offered", "false").inc(size)
+        for _ in range(size):
+            metrics.focus_seconds.observe(0.003)
+
+    benchmark(count)
 
 
 def test_encode(benchmark: BenchmarkFixture, run: Run, services: Services) -> None:

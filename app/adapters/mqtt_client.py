@@ -13,15 +13,19 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import paho.mqtt.client as paho
+import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
 from app.adapters.mqtt_packets import Publish, Unreadable, read_puback, read_publish, write_publish
 from app.ports import OutboundMessage
 
+log = structlog.get_logger(__name__)
+
 CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
 READ_BYTES = 1 << 16
+JOINED_BYTES = 1 << 20
 DISCONNECT = 0xE0
 
 
@@ -137,14 +141,17 @@ class LoopClient(paho.Client):
                 self._event_loop.remove_writer(self._attached)
 
     def _packet_write(self) -> MQTTErrorCode:
-        """As paho does it, which gives every packet to the socket alone, with those before a DISCONNECT made one."""
-        packets = [packet for packet in self._out_packet if packet["command"] & 0xF0 != DISCONNECT]
-        if len(packets) > 1:
-            joined = b"".join(packet["packet"][packet["pos"] :] for packet in packets)
-            rest = list(self._out_packet)[len(packets) :]
-            self._out_packet.clear()
-            self._out_packet.append({**packets[0], "pos": 0, "to_process": len(joined), "packet": joined})
-            self._out_packet.extend(rest)
+        """As paho does it, which gives every packet to the socket alone, with the first ones made one.
+
+        A DISCONNECT stays alone, for paho closes the connection after it.
+        """
+        queue, parts, size = self._out_packet, list[bytes | bytearray](), 0
+        while queue and queue[0]["command"] & 0xF0 != DISCONNECT and size + queue[0]["to_process"] <= JOINED_BYTES:
+            last = queue.popleft()
+            parts.append(last["packet"][last["pos"] :])
+            size += last["to_process"]
+        if parts:
+            queue.appendleft({**last, "pos": 0, "to_process": size, "packet": b"".join(parts)})
         return super()._packet_write()
 
     def _sock_recv(self, bufsize: int) -> bytes:
@@ -162,26 +169,23 @@ class LoopClient(paho.Client):
         return read
 
     def _handle_publish(self) -> MQTTErrorCode:
-        try:
-            self._on_event(
-                read_publish(self._in_packet["command"], self._in_packet["packet"], has_properties=self._has_properties)
-            )
-        except Unreadable as error:
-            raise MalformedPacket(str(error)) from error
+        packet = self._in_packet["packet"]
+        self._on_event(read_publish(self._in_packet["command"], packet, has_properties=self._has_properties))
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubackcomp(self, cmd: str) -> MQTTErrorCode:
-        try:
-            self._on_acknowledged(*read_puback(self._in_packet["packet"]))
-        except Unreadable as error:
-            raise MalformedPacket(str(error)) from error
+        self._on_acknowledged(*read_puback(self._in_packet["packet"]))
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _packet_handle(self) -> MQTTErrorCode:
-        """Hang up on a packet that cannot be read."""
+        """Hang up on a packet that cannot be read, and on one that cannot be handled: paho would handle it again."""
         try:
             return super()._packet_handle()
-        except (IndexError, ValueError) as error:
+        except MalformedPacket:
+            raise
+        except Exception as error:
+            if not isinstance(error, Unreadable):
+                log.exception("packet of the broker could not be handled")
             raise MalformedPacket(str(error)) from error
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:

@@ -229,7 +229,7 @@ class Connection:
 
     @property
     def unacknowledged(self) -> int:
-        """How many messages of QoS 1 the broker waits to hear of; one that is done may wait for those before it."""
+        """How many messages are in work, or done and waiting for those before them."""
         return len(self._receipts)
 
     def publish(self, message: OutboundMessage) -> Future[None]:
@@ -290,7 +290,7 @@ class Connection:
         future, topic = self._sent.pop(packet_id, (None, ""))
         if future is not None and not future.done():
             if code >= FAILURE:
-                future.set_exception(PublishRefused(topic, str(ReasonCode(PacketTypes.PUBACK, identifier=code))))
+                future.set_exception(PublishRefused(topic, _refusal(code)))
             else:
                 future.set_result(None)
         while self._waiting and len(self._sent) < self._window:
@@ -359,6 +359,13 @@ class Connection:
                 future.set_exception(BrokerUnavailable("connection lost before the broker acknowledged"))
         self._waiting.clear()
         self._sent.clear()
+
+
+def _refusal(code: int) -> str:
+    try:
+        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
+    except (KeyError, ValueError):  # a broker may say what MQTT does not know
+        return f"reason code 0x{code:02x}"
 
 
 def _topic_of(publish: Publish) -> str:

@@ -1,4 +1,4 @@
-"""The model in the process: a scikit-learn classifier from a skops file with its card.
+"""The model in the process, made by scikit-learn and described by its card.
 
 Nothing here imports scikit-learn before a model is built from its file: that takes a second and 80 MB. A linear model
 is scored by the weights of its card, boosted trees by the splits and leaves in the file beside it.
@@ -68,7 +68,7 @@ Predict = Callable[[Floats, Screening], Floats]
 
 @dataclass(frozen=True, slots=True)
 class SklearnScorer:
-    """Scores with a model in memory.
+    """Scores with a model that scikit-learn has made.
 
     `predict` takes a customer, shape (C,), and a screening with n candidates to probabilities, shape (n,).
     """
@@ -153,8 +153,10 @@ def probabilities_of(model: "ClassifierMixin", customer: Floats, coupons: Floats
 def _read_card(path: Path) -> ModelCard:
     try:
         card = card_from_json(_read(path).decode())
-    except ValueError as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise ModelRefused(f"{path} is no model card: {error}") from error
+    if card.linear is not None and card.trees_sha256 is not None:
+        raise ModelRefused(f"{path} speaks of a linear model and of trees")
     if card.encoding_version != ENCODING_VERSION:
         raise ModelRefused(
             f"{card.version} was made for encoding {card.encoding_version} of the features, this is {ENCODING_VERSION}"

@@ -57,6 +57,7 @@ BUY_PRICE = CUSTOMER_COLUMNS.index("log_mean_buy_price")
 PRICE = COUPON_COLUMNS.index("log_mean_price")
 CUSTOMER_END = len(CUSTOMER_COLUMNS)
 COUPON_END = CUSTOMER_END + len(COUPON_COLUMNS)
+GAP = len(FEATURE_NAMES) - 1
 
 
 def customer_matrix(contexts: Sequence[CustomerContext]) -> Floats:
@@ -110,10 +111,20 @@ def encode(customers: Floats, coupons: Floats) -> Floats:
     customer, coupon = customers.T, coupons.T
     columns[:CUSTOMER_END] = customer
     columns[CUSTOMER_END:COUPON_END] = coupon
-    np.multiply(customer[LEFT], coupon[RIGHT], out=columns[COUPON_END:-1])
-    gap = np.abs(customer[BUY_PRICE] - coupon[PRICE], out=columns[-1])
-    gap *= customer[HAS_BOUGHT]
+    np.multiply(customer[LEFT], coupon[RIGHT], out=columns[COUPON_END:GAP])
+    columns[GAP] = price_gap(customers, coupons)
     return columns.T
+
+
+def price_gap(customers: Floats, coupons: Floats) -> Floats:
+    """How far the prices are apart, 0 where the customer has bought nothing; shapes as in `encode`."""
+    gap: Floats = customers[..., HAS_BOUGHT] * np.abs(customers[..., BUY_PRICE] - coupons[:, PRICE])
+    return gap
+
+
+def sigmoid(log_odds: Floats) -> Floats:
+    """Probabilities, of the same shape; no odds are too large."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * log_odds))
 
 
 def _coupon_rate(context: CustomerContext) -> float:

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.domain.features import (
-    BUY_PRICE,
     COUPON_COLUMNS,
     COUPON_END,
     CUSTOMER_COLUMNS,
     CUSTOMER_END,
+    GAP,
     HAS_BOUGHT,
     LEFT,
-    PRICE,
     RIGHT,
     Floats,
+    price_gap,
+    sigmoid,
 )
 from app.domain.model_card import LinearForm
 
@@ -38,14 +39,14 @@ class LinearModel:
         """The model whose weights are those of FEATURE_NAMES."""
         weights = np.array(form.weights)
         pairs = np.zeros((len(COUPON_COLUMNS), len(CUSTOMER_COLUMNS)))
-        pairs[RIGHT, LEFT] = weights[COUPON_END:-1]
+        pairs[RIGHT, LEFT] = weights[COUPON_END:GAP]
         customer, coupon = weights[:CUSTOMER_END].copy(), weights[CUSTOMER_END:COUPON_END].copy()
-        return cls(form.intercept, customer, coupon, pairs, float(weights[-1]))
+        return cls(form.intercept, customer, coupon, pairs, float(weights[GAP]))
 
     def probabilities(self, customer: Floats, coupons: Floats) -> Floats:
         """Shape (n,), of one customer, shape (C,), and n coupons, shape (n, D), as the features' matrices have them."""
         odds = coupons @ (self.of_coupon + self.of_pairs @ customer)
         odds += self.intercept + self.of_customer @ customer
         if customer[HAS_BOUGHT]:
-            odds += (self.of_gap * customer[HAS_BOUGHT]) * np.abs(customer[BUY_PRICE] - coupons[:, PRICE])
-        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds))
+            odds += self.of_gap * price_gap(customer, coupons)
+        return sigmoid(odds)

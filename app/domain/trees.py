@@ -17,18 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.features import (
-    BUY_PRICE,
     COUPON_END,
     CUSTOMER_END,
     FEATURE_NAMES,
+    GAP,
     HAS_BOUGHT,
     LEFT,
-    PRICE,
     RIGHT,
     Floats,
+    price_gap,
+    sigmoid,
 )
 
 MAX_LEAVES = 64  # the bits of the longest number
+MAX_ENTRIES = 10_000_000  # of the tables; 200 trees of 31 leaves make 1,200,000
 
 Ints = NDArray[np.int64]
 Bits = NDArray[np.uint32 | np.uint64]
@@ -118,7 +120,6 @@ class TreeModel:
         self._coupon = [feature for feature in range(CUSTOMER_END, COUPON_END) if feature in asked]
         pairs = enumerate(zip(LEFT.tolist(), RIGHT.tolist(), strict=True), COUPON_END)
         self._pairs = [(feature, left, right) for feature, (left, right) in pairs if feature in asked]
-        self._gap = len(FEATURE_NAMES) - 1
 
     def prepare(self, coupons: Floats) -> PreparedCoupons:
         """For any number of customers; `coupons` has the shape (n, D)."""
@@ -143,14 +144,12 @@ class TreeModel:
             else:
                 common.append(self._row(feature, product))
         if known[HAS_BOUGHT]:
-            gap = known[HAS_BOUGHT] * np.abs(known[BUY_PRICE] - coupons.features[:, PRICE])
-            reachable &= self._reachable_with(self._gap, gap)
+            reachable &= self._reachable_with(GAP, price_gap(customer, coupons.features))
         else:
-            common.append(self._row(self._gap, 0.0))
+            common.append(self._row(GAP, 0.0))
         reachable &= np.bitwise_and.reduce(self._tables[common])
         leaf = self._leaf_before + np.bitwise_count(reachable ^ (reachable - self._one))
-        odds = self._intercept + self._leaf_values.take(leaf).sum(axis=1)
-        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds))
+        return sigmoid(self._intercept + self._leaf_values.take(leaf).sum(axis=1))
 
     def _row(self, feature: int, value: float) -> int:
         """Of the tables, where it stands which leaves a value leaves over."""
@@ -205,6 +204,8 @@ def _problems(form: TreesForm) -> Iterator[str]:
         yield "the splits are not all there"
     if not ((form.feature >= 0) & (form.feature < len(FEATURE_NAMES))).all():
         yield "a split asks for a feature that does not exist"
+    if (len(form.feature) + len(FEATURE_NAMES)) * trees > MAX_ENTRIES:
+        yield f"{len(form.feature):,} splits in {trees:,} trees are too many to score with"
     if not ((form.tree >= 0) & (form.tree < trees)).all():
         yield "a split belongs to no tree"
     if not (np.isfinite(form.leaves).all() and np.isfinite(form.intercept) and not np.isnan(form.threshold).any()):

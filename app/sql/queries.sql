@@ -1,10 +1,11 @@
 -- name: read_contexts
--- $1 INT[]: ids that fit customer_info; $2 TEXT[]: the others.
+-- $1 INT[]: ids that fit customer_info; $2 TEXT[]: the others. A join would read all of customer_fetch while it is small,
+-- and go on with that plan when it is not.
 SELECT c.customer_id::text AS customer_id, c.gender, c.age, c.mean_buy_price,
        c.total_coupons_used, c.mean_discount_received,
-       c.unique_products_bought, c.unique_products_bought_with_coupons, c.total_items_bought, f.fetched_at
+       c.unique_products_bought, c.unique_products_bought_with_coupons, c.total_items_bought,
+       (SELECT f.fetched_at FROM customer_fetch f WHERE f.customer_id = c.customer_id) AS fetched_at
 FROM customer_info c
-LEFT JOIN customer_fetch f USING (customer_id)
 WHERE c.customer_id = ANY ($1::int[])
 UNION ALL
 SELECT t.customer_id, t.gender, t.age, t.mean_buy_price, t.total_coupons_used,
@@ -154,10 +155,15 @@ DELETE FROM decision_other_days
 WHERE ctid = ANY (ARRAY (SELECT ctid FROM decision_other_days WHERE decided_at < $1::timestamptz LIMIT $2));
 
 -- name: delete_unpublished_decisions
--- Of decisions that are gone with their partitions.
+-- Of decisions that are gone.
 DELETE FROM unpublished_decision
-WHERE decision_id = ANY (ARRAY (SELECT decision_id FROM unpublished_decision WHERE event_day < $1::timestamptz::date
-                                AND decided_at < $1::timestamptz LIMIT $2));
+WHERE decision_id = ANY (ARRAY (
+    SELECT decision_id
+    FROM unpublished_decision u
+    WHERE decided_at < $1::timestamptz
+      AND NOT EXISTS (SELECT FROM decision d WHERE d.event_day = u.event_day AND d.decision_id = u.decision_id)
+    LIMIT $2
+));
 
 -- name: delete_named_events
 DELETE FROM named_event

@@ -37,7 +37,7 @@ def model_bytes(model: BaseEstimator) -> bytes:
 
 
 def write_artefact(folder: Path, model: bytes, card: ModelCard, trees: bytes | None = None) -> None:
-    """All files, each whole or not at all; makes the folder, replaces the files. Raises OSError."""
+    """All files, each whole or not at all; makes the folder, replaces the files of another model. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {MODEL_FILE: model, TREES_FILE: trees, CARD_FILE: card_to_json(card).encode()}
     for name, content in contents.items():

@@ -1,6 +1,7 @@
 """Trains a model: split in time, unweighted, calibrated where it must be."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -66,10 +67,12 @@ def train(
     )
     model, is_calibrated = fit(split, seed, name)
     report("calibrated on the months after" if is_calibrated else "no calibration needed")
-    form = trees_form(model)
+    artefact, form = model_bytes(model), trees_form(model)
     trees = None if form is None else trees_to_bytes(form)
-    card = _card(history, split, name, model, trees, is_calibrated, seed, created_at)
-    write_artefact(out, model_bytes(model), card, trees)
+    card = _card(history, split, model, is_calibrated, seed, created_at, name, sha256(artefact).hexdigest())
+    if trees is not None:
+        card = replace(card, trees_sha256=sha256(trees).hexdigest())
+    write_artefact(out, artefact, card, trees)
     report(_summary(card))
     return card
 
@@ -93,14 +96,13 @@ def predict(model: ClassifierMixin, rows: Rows) -> Floats:
 def _card(
     history: History,
     split: Split,
-    name: str,
     model: ClassifierMixin,
-    trees: bytes | None,
     is_calibrated: bool,
     seed: int,
     created_at: datetime,
+    name: str,
+    model_sha256: str,
 ) -> ModelCard:
-    model_sha256 = sha256(model_bytes(model)).hexdigest()
     base_rate = round(split.fit.base_rate, 4)
     return ModelCard(
         name=name,
@@ -129,7 +131,6 @@ def _card(
         },
         model_sha256=model_sha256,
         linear=linear_form(model),
-        trees_sha256=None if trees is None else sha256(trees).hexdigest(),
     )
 
 

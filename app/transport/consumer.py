@@ -1,12 +1,14 @@
 """From message to outcome: each focus event ends in a result, a decision without one, or a dead letter.
 
-What has arrived while the last batch was in work is the next batch. A message is acknowledged when the broker has
-acknowledged its outcome, and not before; one whose connection is gone is left to come again.
+What has arrived while the batches before were in work is the next batch; two are in work at a time. A message is
+acknowledged when the broker has acknowledged its outcome, and not before; one whose connection is gone is left to come
+again.
 """
 
 import asyncio
 from asyncio import Task
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -41,7 +43,6 @@ class Pending(Generic[Event]):
 
     message: InboundMessage
     event: Event
-    received: float
 
 
 class Intake(Generic[Event]):
@@ -64,7 +65,7 @@ class Intake(Generic[Event]):
         self._metrics = metrics
 
     async def run(self, work: Callable[[Sequence[Pending[Event]]], Awaitable[None]]) -> None:
-        """Give each batch to `work`, until the inbox is closed."""
+        """Give each batch to `work`, two at a time, until the inbox is closed."""
         async with asyncio.TaskGroup() as group:
             for _ in range(BATCHES_IN_WORK):
                 group.create_task(self._serve(work))
@@ -77,13 +78,12 @@ class Intake(Generic[Event]):
                 await self.guard(work, pending)
 
     def _read(self, messages: Sequence[InboundMessage]) -> tuple[list[Pending[Event]], list[Refused]]:
-        received = perf_counter()
         self._metrics.events.labels(self._kind).inc(len(messages))
         pending: list[Pending[Event]] = []
         refused: list[Refused] = []
         for message in messages:
             try:
-                pending.append(Pending(message, self._parse(message), received))
+                pending.append(Pending(message, self._parse(message)))
             except EventRefused as refusal:
                 refused.append((message, refusal.problems))
         return pending, refused
@@ -213,9 +213,7 @@ class FocusConsumer:
     async def _work_with_central(self, pending: Sequence[Pending[FocusEvent]]) -> None:
         events = [one.event for one in pending]
         recalled = await retried(partial(recall, self._services, events), self._metrics)
-        for one in pending:
-            if one.event.decision_id in recalled:
-                self._settle(one, recalled[one.event.decision_id])
+        self._settle((one, recalled[one.event.decision_id]) for one in pending if one.event.decision_id in recalled)
         new = [one for one in pending if one.event.decision_id not in recalled]
         if new:
             events = [one.event for one in new]
@@ -227,15 +225,18 @@ class FocusConsumer:
         decided = await retried(partial(decide_batch, self._services, gathered), self._metrics, self._report)
         for stage, seconds in decided[0].stage_seconds.items():
             self._metrics.stage_seconds.labels(stage).observe(seconds)
-        for one, outcome in zip(pending, decided, strict=True):
-            self._settle(one, outcome)
+        self._settle(zip(pending, decided, strict=True))
 
-    def _settle(self, one: Pending[FocusEvent], decided: Decided) -> None:
-        decision = decided.decision
-        self._metrics.decisions.labels(decision.outcome.reason, str(decided.is_repeated).lower()).inc()
-        if one.message.is_live():
-            self._outbox.publish_result(decision, decided.result, partial(self._done, one), one.message.is_live)
+    def _settle(self, settled: Iterable[tuple[Pending[FocusEvent], Decided]]) -> None:
+        counted: Counter[tuple[str, bool]] = Counter()
+        for one, decided in settled:
+            decision = decided.decision
+            counted[decision.outcome.reason, decided.is_repeated] += 1
+            if one.message.is_live():
+                self._outbox.publish_result(decision, decided.result, partial(self._done, one), one.message.is_live)
+        for (reason, is_repeated), count in counted.items():
+            self._metrics.decisions.labels(reason, str(is_repeated).lower()).inc(count)
 
     def _done(self, one: Pending[FocusEvent]) -> None:
-        self._metrics.focus_seconds.observe(perf_counter() - one.received)
+        self._metrics.focus_seconds.observe(perf_counter() - one.message.received)
         one.message.acknowledge()

@@ -35,7 +35,7 @@ class Metrics:
         )
         self.stage_seconds = histogram(
             "batch_stage_seconds",
-            "Time in each stage of a batch: context, score, decide, record.",
+            "Time in each stage of a batch: context (with what is tried again), score, decide, record.",
             ["stage"],
             buckets=SECONDS,
         )

@@ -3,6 +3,7 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -54,26 +55,28 @@ async def retried(
     `report` is told what is wrong when it has failed for a while (a database may answer, and yet have no room to
     write), and None when it works.
     """
-    try:
-        answer = await work()
-    except DatabaseUnavailable:
-        metrics.retries.labels("database").inc()
-    else:
+    failures = 0
+
+    async def attempt_once() -> Answer:
+        nonlocal failures
+        try:
+            answer = await work()
+        except DatabaseUnavailable as error:
+            metrics.retries.labels("database").inc()
+            failures += 1
+            if failures > TOLERATED:
+                report(str(error))
+            raise
         report(None)
         return answer
+
+    with suppress(DatabaseUnavailable):  # the first attempt costs nothing more than itself
+        return await attempt_once()
     async for attempt in stamina.retry_context(
         on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=2, wait_jitter=0.2
     ):
         with attempt:
-            try:
-                answer = await work()
-            except DatabaseUnavailable as error:
-                metrics.retries.labels("database").inc()
-                if attempt.num >= TOLERATED:
-                    report(str(error))
-                raise
-            report(None)
-            return answer
+            return await attempt_once()
     raise AssertionError("an endless retry has ended")
 
 
@@ -244,12 +247,17 @@ class Outbox:
 
     async def sweep(self, every_seconds: float = SWEEP_SECONDS) -> None:
         """Publish outcomes that the broker never acknowledged and whose events did not come again, until cancelled."""
+        failures = 0
         while True:
             await asyncio.sleep(every_seconds)
             try:
                 await self.sweep_once()
             except DatabaseUnavailable as error:
-                log.debug("sweep put off", problem=str(error))
+                failures += 1
+                if failures > TOLERATED:
+                    log.warning("sweep put off", problem=str(error), times=failures)
+            else:
+                failures = 0
 
     async def sweep_once(self) -> None:
         """One sweep: what the broker does not take waits for the next. Raises DatabaseUnavailable.

@@ -2,7 +2,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -15,7 +15,14 @@ from app.errors import DatabaseUnavailable, MigrationRefused
 from tests.postgres import PostgresServer
 
 TODAY = date(2026, 3, 1)
-ALL = ["0001_cache", "0002_decision_log", "0003_api_key", "0004_dead_letters_and_retention", "0005_unpublished"]
+ALL = [
+    "0001_cache",
+    "0002_decision_log",
+    "0003_api_key",
+    "0004_dead_letters_and_retention",
+    "0005_unpublished",
+    "0006_sweep_index",
+]
 DECISION = """
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,
                       is_to_be_published, decided_at, decided_on, context, context_source, catalogue_version, scorer,
@@ -73,6 +80,31 @@ async def test_does_the_work_once_when_many_replicas_start(empty_database_url: s
     applied = await asyncio.gather(*(migrations.upgrade(empty_database_url, today=TODAY) for _ in range(4)))
 
     assert sorted(applied) == [[], [], [], ALL]
+
+
+async def test_what_is_still_to_be_published_is_known_before_and_after_it_got_a_table_of_its_own(
+    empty_database_url: str,
+) -> None:
+    await migrations.upgrade(empty_database_url, ALL[3], today=TODAY)
+    connection = await asyncpg.connect(empty_database_url)
+    for is_to_be_published, published_at in ((True, None), (True, datetime.now(UTC)), (False, None)):
+        await connection.execute(DECISION, TODAY)
+        await connection.execute(
+            "UPDATE decision SET is_to_be_published = $1, published_at = $2, seed = 2 WHERE seed = 1",
+            is_to_be_published,
+            published_at,
+        )
+    before = "SELECT decision_id FROM decision WHERE is_to_be_published AND published_at IS NULL"
+    waiting = await connection.fetchval(before)
+
+    await migrations.upgrade(empty_database_url, ALL[4])
+    noted = await connection.fetch("SELECT * FROM unpublished_decision")
+    await migrations.downgrade(empty_database_url, ALL[3])
+    again = await connection.fetch(before)
+    await connection.close()
+
+    assert [(row["decision_id"], row["event_day"]) for row in noted] == [(waiting, TODAY)]
+    assert [row["decision_id"] for row in again] == [waiting]
 
 
 async def test_leaves_nothing_behind_when_a_later_revision_fails(empty_database_url: str) -> None:

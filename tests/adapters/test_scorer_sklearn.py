@@ -1,5 +1,6 @@
 """The model in the process, and the files that must not become one."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,7 +27,7 @@ from app.domain.coupon import Coupon, CouponType
 from app.domain.customer import CustomerContext, Gender
 from app.domain.eligibility import Screening, screen
 from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, customer_matrix, encode
-from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json
+from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json, card_to_json
 from app.domain.trees import trees_to_bytes
 from app.errors import ModelRefused
 from app.training.artefact import model_bytes, write_artefact
@@ -126,7 +127,11 @@ async def test_scores_name_the_scorer_and_the_model(shipped_card: ModelCard) -> 
     (scores,) = await scorer.score([ANNA], [today()])
 
     assert (scores.scorer, scores.model_version) == ("in_process", shipped_card.version)
-    assert (scorer.card, scorer.version, scorer.threshold) == (shipped_card, scorer.version, shipped_card.threshold)
+    assert (scorer.card, scorer.version, scorer.threshold) == (
+        shipped_card,
+        shipped_card.version,
+        shipped_card.threshold,
+    )
 
 
 async def test_no_candidates_have_no_scores() -> None:
@@ -196,7 +201,9 @@ def test_another_encoding_version_is_refused(card: ModelCard, linear: Pipeline, 
         load_model(write(tmp_path, replace(card, encoding_version=ENCODING_VERSION + 1), linear))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "\udcff", "[" * 100_000], ids=["none", "list", "object", "bytes", "deep"]
+)
 def test_what_is_no_card_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / CARD_FILE).write_bytes(text.encode(errors="surrogateescape"))
 
@@ -314,6 +321,24 @@ def test_trees_of_another_file_are_refused(trees: Path) -> None:
 
     with pytest.raises(ModelRefused, match=rf"{TREES_FILE} is not the file that its card describes"):
         load_model(trees)
+
+
+def test_a_model_cannot_be_linear_and_trees(trees: Path, shipped_card: ModelCard) -> None:
+    card = card_from_json((trees / CARD_FILE).read_text())
+    (trees / CARD_FILE).write_text(card_to_json(replace(card, linear=shipped_card.linear)))
+
+    with pytest.raises(ModelRefused, match="a linear model and of trees"):
+        load_model(trees)
+
+
+def test_a_weight_beyond_all_numbers_is_refused(tmp_path: Path, shipped_card: ModelCard) -> None:
+    write_bytes(tmp_path, shipped_card, b"")
+    fields = json.loads((tmp_path / CARD_FILE).read_text())
+    fields["linear"]["intercept"] = 10**400
+    (tmp_path / CARD_FILE).write_text(json.dumps(fields))
+
+    with pytest.raises(ModelRefused, match="no model card"):
+        load_model(tmp_path)
 
 
 def test_missing_trees_are_refused_by_name(trees: Path) -> None:

@@ -151,12 +151,13 @@ async def test_what_was_never_published_goes_with_its_decision(
     connection: asyncpg.Connection, log: PostgresDecisionLog
 ) -> None:
     old, young = CUTOFF - timedelta(days=1), CUTOFF + timedelta(days=1)
-    strange = replace(FOCUS, ts=1)
-    await log.record([decided(on(old), at=old), decided(on(young), at=young), decided(strange, at=young)], BODIES)
+    past, future = replace(FOCUS, ts=1), replace(FOCUS, ts=int(TODAY.timestamp()) + 10**9)
+    made = [decided(on(old), at=old), decided(on(young), at=young), decided(past, at=young), decided(future, at=old)]
+    await log.record(made, BODIES)
 
     gone = await expire(connection, CUTOFF)
 
-    assert gone["unpublished_decisions"] == 1
+    assert gone["unpublished_decisions"] == 2
     assert await connection.fetchval("SELECT count(*) FROM unpublished_decision") == 2
 
 

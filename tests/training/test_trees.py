@@ -150,6 +150,22 @@ def test_parts_that_do_not_fit_together_are_refused(form: TreesForm, name: str, 
         trees_from_bytes(trees_to_bytes(replace(form, **{name: array})))
 
 
+def test_more_splits_than_memory_can_hold_are_refused(form: TreesForm) -> None:
+    trees = 20_000
+    many = TreesForm(
+        intercept=form.intercept,
+        feature=np.zeros(trees, np.int64),
+        threshold=np.zeros(trees),
+        tree=np.arange(trees),
+        reachable=np.ones(trees, np.uint64),
+        leaves=np.zeros((trees, 1)),
+        leaf_count=np.ones(trees, np.int64),
+    )
+
+    with pytest.raises(ValueError, match="20,000 splits in 20,000 trees are too many"):
+        trees_from_bytes(trees_to_bytes(many))
+
+
 def test_a_file_that_would_unfold_is_refused(form: TreesForm) -> None:
     packed = BytesIO()
     with ZipFile(BytesIO(trees_to_bytes(form))) as file, ZipFile(packed, "w", 8) as smaller:

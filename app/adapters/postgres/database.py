@@ -9,9 +9,9 @@ from app.adapters.postgres.errors import database_errors
 
 CONNECT_SECONDS = 3.0
 QUERY_SECONDS = 5.0
-# Every question of the pool asks for rows by their keys. A plan that reads an index is right however small or old the
-# statistics say that the table is, so it need not be made again for every batch: in the morning, with an empty
-# partition, another one would be kept that reads all of it in the evening.
+# Every question that is asked for events asks for rows by their keys or their age. A plan that reads an index is right
+# however small or old the statistics say that the table is, so it need not be made again for every batch: in the
+# morning, with an empty partition, another one would be kept that reads all of it in the evening.
 PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 QUERIES_OF_A_CONNECTION = 10_000_000  # and then another, so that what a connection remembers does not grow for ever
 

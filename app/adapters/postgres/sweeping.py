@@ -1,7 +1,7 @@
 """One instance at a time looks for what was never published."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from app.adapters.postgres.queries import load_queries
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def sweeping(connection: "PoolConnectionProxy[Record]", what: str) -> AsyncIterator[bool]:
-    """Whether this process alone sweeps these outcomes while the block lasts."""
+    """Whether this process alone sweeps these outcomes while the block lasts.
+
+    A connection that may still hold the lock does not go back to the pool: nobody else could sweep ever again.
+    """
     sql = load_queries("queries.sql")
-    is_ours = await connection.fetchval(sql["try_sweeping"], what)
-    try:
-        yield is_ours
-    finally:
-        if is_ours and not connection.is_closed():  # the lock of a connection that has failed is gone with it
-            await connection.fetchval(sql["stop_sweeping"], what)
+    with ExitStack() as undo:
+        undo.callback(connection.terminate)
+        is_ours = await connection.fetchval(sql["try_sweeping"], what)
+        try:
+            yield is_ours
+        finally:
+            if is_ours and not connection.is_closed():
+                await connection.fetchval(sql["stop_sweeping"], what)
+            undo.pop_all()

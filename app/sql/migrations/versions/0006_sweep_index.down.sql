@@ -1,0 +1,1 @@
+DROP INDEX unpublished_decision_decided;
