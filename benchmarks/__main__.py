@@ -18,7 +18,9 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a first look: a few seconds for each rate, nothing written"
     )
-    parser.add_argument("--check", action="store_true", help="compare with what is committed, and write nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the ratio to the echo (case focus) with the committed one"
+    )
     given, console = parser.parse_args(), Console()
     if unknown := set(given.names) - CASES.keys():
         parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
@@ -30,7 +32,10 @@ def main() -> int:
         )
         console.print(table(results[name]))
     if given.check:
-        slower = regressions([figure for figures in results.values() for figure in figures])
+        try:
+            slower = regressions([figure for figures in results.values() for figure in figures])
+        except ValueError as error:
+            parser.error(str(error))
         console.print("\n".join(slower) or "nothing is slower than it was", markup=False)
         return 1 if slower else 0
     if not given.quick:

@@ -7,14 +7,13 @@ from statistics import median
 
 from benchmarks.figures import Figure
 from benchmarks.load import Run, Target, find, run, send_entries
-from benchmarks.stack import open_stack, until, warm_up
+from benchmarks.stack import open_stack, until, wait_until, warm_up
 from benchmarks.usage import Usage
 from tests.e2e.stack import ENTRY
 
 P99_MS = 50.0
 ENTRIES = "recommendation_entries_total"
 MOST_BEHIND_SECONDS = 1.0
-READY_SECONDS = 120.0
 BIG = 600
 MEMORY_RATE = 4000.0
 
@@ -94,7 +93,7 @@ def products(effort: Effort, tell: Tell) -> Sequence[Figure]:
     """What results with 600 products (170 kB) cost the service, beside those with 5."""
     costs = {}
     with open_stack() as stack:
-        stack.load_department_coupons(BIG)
+        stack.link_products(BIG)
         for shown in (5, 0):
             stack.service.stop()
             stack.start_service(MAX_PRODUCTS_IN_MESSAGE=str(shown))
@@ -163,7 +162,7 @@ def growth(effort: Effort, tell: Tell) -> Sequence[Figure]:
         }
         for what, grow in steps.items():
             grow()
-            until(stack.is_ready, READY_SECONDS)
+            wait_until(stack.is_ready, f"the service is ready with {what}")
             warm_up(stack.service_target)
             p99 = median(
                 _told(run(stack.service_target, 500, effort.seconds), what, tell).p99_ms for _ in range(effort.turns)
@@ -197,7 +196,7 @@ def _highest(target: Target, effort: Effort, what: str, tell: Tell) -> Run:
 def _told(outcome: Run, what: str, tell: Tell) -> Run:
     tell(
         f"{what}: {outcome.rate:,.0f}/s, p50 {outcome.p50_ms:.2f} ms, p99 {outcome.p99_ms:.2f} ms,"
-        f" lost {outcome.lost}, generator late {outcome.generator_lag_p99_ms:.2f} ms;"
+        f" lost {outcome.lost}, extra {outcome.extra}, generator late {outcome.generator_lag_p99_ms:.2f} ms;"
         f" CPU ms/event: {', '.join(f'{name} {used:.3f}' for name, used in outcome.cpu_ms.items())}"
     )
     return outcome

@@ -1,6 +1,7 @@
 """The bare limit: answers each focus event with a fixed result, and keeps the same promise for nothing else.
 
-An event is acknowledged when the broker has acknowledged its result. paho-mqtt, one thread, no decision, no log.
+An event is acknowledged when the broker has acknowledged its result. No decision, no log; paho-mqtt as it comes, on one
+thread, with its own reading and bookkeeping, which the service goes past.
 """
 
 import sys

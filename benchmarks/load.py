@@ -47,12 +47,10 @@ class Run:
 
     rate: float
     answered_rate: float
-    sent: int
     lost: int
     extra: int
     p50_ms: float
     p99_ms: float
-    max_ms: float
     generator_lag_p99_ms: float
     cpu_ms: Mapping[str, float]
     memory_mb: float
@@ -63,8 +61,10 @@ class Run:
         return next(iter(self.cpu_ms.values()))
 
     def holds(self, p99_ms: float) -> bool:
-        """Whether every event was answered, and in time."""
-        return not self.lost and self.p99_ms < p99_ms and self.answered_rate >= HELD_SHARE * self.rate
+        """Whether every event was answered once, and in time."""
+        return (
+            not self.lost and not self.extra and self.p99_ms < p99_ms and self.answered_rate >= HELD_SHARE * self.rate
+        )
 
 
 def run(target: Target, rate: float, seconds: float) -> Run:
@@ -195,12 +195,10 @@ class _Load:
         return Run(
             rate=self._rate,
             answered_rate=(answers - 1) / span if span else 0.0,
-            sent=self._total - self._warm,
             lost=sum(is_counted for times in self._waiting.values() for _, is_counted in times),
             extra=self._extra,
             p50_ms=1000 * percentile(latencies, 0.5),
             p99_ms=1000 * percentile(latencies, 0.99),
-            max_ms=1000 * percentile(latencies, 1),
             generator_lag_p99_ms=1000 * percentile(sorted(self._lags), 0.99),
             cpu_ms={name: 1000 * usage.cpu_seconds / max(1, answers) for name, usage in self._usages.items()},
             memory_mb=next(iter(self._usages.values())).memory_mb,
@@ -212,7 +210,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("inf")
 
 
-def find(target: Target, low: float, high: float, seconds: float, p99_ms: float = 50.0) -> Run | None:
+def find(target: Target, low: float, high: float, seconds: float, p99_ms: float) -> Run | None:
     """The run with the highest rate that holds between `low` and `high`, to 5 %; None where not even `low` does."""
     best = run(target, low, seconds)
     if not best.holds(p99_ms):

@@ -119,7 +119,7 @@ def test_metrics(benchmark: BenchmarkFixture, size: int) -> None:
     """All that is counted and timed for a batch."""
     metrics = Metrics()
 
-    def count() -> None:
+    def observe() -> None:
         metrics.events.labels("focus").inc(size)
         metrics.batch_size.observe(size)
         for stage in ("context", "score", "decide", "record"):
@@ -128,7 +128,7 @@ def test_metrics(benchmark: BenchmarkFixture, size: int) -> None:
         for _ in range(size):
             metrics.focus_seconds.observe(0.003)
 
-    benchmark(count)
+    benchmark(observe)
 
 
 def test_encode(benchmark: BenchmarkFixture, run: Run, services: Services) -> None:

@@ -27,8 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.add_argument("--rate", type=float, default=3000, help="focus events a second")
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path("flame.txt"), help="the file to write")
+    parser.add_argument("--out", type=Path, default=Path("build/profile.txt"), help="the file to write")
     given = parser.parse_args()
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     with open_stack() as stack:
         load = threading.Thread(target=lambda: print(run(stack.service_target, given.rate, given.seconds + 3)))
         load.start()

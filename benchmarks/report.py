@@ -38,17 +38,23 @@ def write(results: Mapping[str, Sequence[Figure]]) -> None:
 
 
 def regressions(figures: Sequence[Figure]) -> list[str]:
-    """What is more than 20 % worse than the committed ratio to the echo, in sentences."""
+    """What is more than 20 % worse than the committed ratio to the echo, in sentences.
+
+    Raises ValueError where there is nothing to compare: other figures are those of the machine.
+    """
     committed = {
         one["name"]: one["value"]
         for case in json.loads(COMPARABLE.read_text()).values()
         for one in case["figures"]
         if COMPARED in one["name"]
     }
+    compared = [one for one in figures if one.name in committed]
+    if not compared:
+        raise ValueError(f"nothing to compare: no figure {COMPARED!r} here and in {COMPARABLE.name}")
     return [
         f"{one.name}: {one.value:.2f}, committed is {committed[one.name]:.2f}"
-        for one in figures
-        if one.name in committed and one.value < TOLERATED * committed[one.name]
+        for one in compared
+        if one.value < TOLERATED * committed[one.name]
     ]
 
 

@@ -22,7 +22,7 @@ CONFIGURATION = Path(__file__).with_name("mosquitto.conf")
 PROBES_PER_SECOND = 20
 LOOK_AGAIN_SECONDS = 0.05
 DECISIONS_AT_ONCE = 500_000
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 MULTIPLY = """
 WITH made AS (
     INSERT INTO coupon_info
@@ -122,7 +122,9 @@ class BenchStack(Stack):
         another.start()
         try:
             ready = f"http://{LOOPBACK}:{port}/readyz"
-            until(lambda: answers(port) and httpx.get(ready, trust_env=False).is_success, READY_SECONDS)
+            wait_until(
+                lambda: answers(port) and httpx.get(ready, trust_env=False).is_success, "another service is ready"
+            )
             yield
         finally:
             another.stop()
@@ -141,7 +143,7 @@ class BenchStack(Stack):
             self.query(MANY_DECISIONS.format(count=min(count, DECISIONS_AT_ONCE)))
         self.query("ANALYZE")
 
-    def load_department_coupons(self, products: int) -> None:
+    def link_products(self, products: int) -> None:
         """Give every coupon so many products."""
         self.query(LINK_MANY.format(products=products))
 
@@ -189,7 +191,12 @@ def until(condition: Callable[[], bool], seconds: float) -> float:
     return time.monotonic() - started
 
 
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait; raises TimeoutError, since figures would be of something else."""
+    if until(condition, READY_SECONDS) == float("inf"):
+        raise TimeoutError(f"it did not happen within {READY_SECONDS:.0f} s that {what}")
+
+
 def warm_up(target: Target) -> None:
-    """Until it answers."""
-    while run(target, PROBES_PER_SECOND, 1).lost:
-        pass
+    """Until it answers. Raises TimeoutError."""
+    wait_until(lambda: not run(target, PROBES_PER_SECOND, 1).lost, f"{target.prediction} is published on")

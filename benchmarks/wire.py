@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from select import select
 
 from app.embedded.ports import LOOPBACK
@@ -30,9 +31,10 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.setblocking(True)
-        self.socket.settimeout(PATIENCE_SECONDS)
-        self.socket.sendall(self.out + wire.GOODBYE)
+        with suppress(OSError):
+            self.flush()
+            if not self.out:  # else it is cut: a broker that is too slow would keep us waiting
+                self.socket.send(wire.GOODBYE)
         self.socket.close()
 
     def fileno(self) -> int:
