@@ -1,7 +1,7 @@
 """paho's client on the event loop, with the packets of every event read and written here.
 
-paho connects, subscribes, pings and says goodbye. What there is one of for every event goes past its bookkeeping, which
-keeps messages to send them again on the next connection, and reads a socket a few bytes at a time.
+paho connects, subscribes, pings and says goodbye. What there is one of for every event goes past it: it reads a socket
+a few bytes at a time, writes each packet alone, and keeps messages to send them again on the next connection.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import ssl
 from asyncio import TimerHandle
 from collections.abc import Callable, Container
 from contextlib import ExitStack, suppress
+from time import monotonic
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -17,7 +18,15 @@ import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
-from app.adapters.mqtt_packets import Publish, Unreadable, read_puback, read_publish, write_publish
+from app.adapters.mqtt_packets import (
+    Publish,
+    Unreadable,
+    read_puback,
+    read_publish,
+    take_packets,
+    write_puback,
+    write_publish,
+)
 from app.ports import OutboundMessage
 
 log = structlog.get_logger(__name__)
@@ -26,7 +35,7 @@ CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
 READ_BYTES = 1 << 16
 JOINED_BYTES = 1 << 20
-DISCONNECT = 0xE0
+PUBLISH, PUBACK, KIND_BITS = 0x30, 0x40, 0xF0
 
 
 class LoopClient(paho.Client):
@@ -62,9 +71,9 @@ class LoopClient(paho.Client):
         self._attached: int | None = None
         self._is_watching_for_room = False
         self._ticking: TimerHandle | None = None
-        self._unread = b""
-        self._read_to = 0
-        self._may_receive = False
+        self._unread = bytearray()
+        self._unsaid: list[bytes] = []
+        self._unsaid_bytes = 0
         self.on_socket_open = _send_at_once
         self.on_socket_close = self._detach
         self.on_socket_register_write = self._write_soon
@@ -92,9 +101,12 @@ class LoopClient(paho.Client):
         """Publish at QoS 1; the packet id by which `on_acknowledged` tells of it, none of those. Raises ValueError."""
         while (packet_id := self._mid_generate()) in in_flight:
             pass
-        packet = write_publish(message, packet_id, has_properties=self._has_properties)
-        self._packet_queue(packet[0], packet, packet_id, 1)
+        self._say(write_publish(message, packet_id, has_properties=self._has_properties))
         return packet_id
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Tell the broker that a message is done."""
+        self._say(write_puback(packet_id))
 
     def _detach(self, *_: object) -> None:
         if self._attached is None:
@@ -112,26 +124,86 @@ class LoopClient(paho.Client):
 
     def _read(self) -> None:
         """Handle what has arrived: one reading of the socket at a time, for others have a turn too."""
-        self._may_receive = True
-        self.loop_read()
-        while self._attached is not None and self._read_to < len(self._unread):
-            self.loop_read()
+        try:
+            data = self._sock_recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if isinstance(error, ssl.SSLError):  # in TLS 1.3 a client certificate is refused only after the handshake
+                self.tls_error = error
+            data = b""
+        if not data:
+            self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+            return
+        self._last_bytes_received = monotonic()
+        self._unread += data
+        if (problem := self._handle_all()) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._loop_rc_handle(problem)
+            return
         sock = self.socket()
         if isinstance(sock, ssl.SSLSocket) and sock.pending():  # TLS has taken it from the socket already
             self._event_loop.call_soon(self._read_if_attached)
+
+    def _handle_all(self) -> MQTTErrorCode:
+        """What there is of whole packets; an error to hang up with at one that cannot be read, or handled."""
+        try:
+            for first, body in take_packets(self._unread):
+                problem = self._handle(first, body)
+                if problem != MQTTErrorCode.MQTT_ERR_SUCCESS or self._attached is None:
+                    return problem
+        except (MalformedPacket, Unreadable):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        except Exception:
+            log.exception("packet of the broker could not be handled")
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle(self, first: int, body: bytes) -> MQTTErrorCode:
+        if first & KIND_BITS == PUBLISH:
+            self._on_event(read_publish(first, body, has_properties=self._has_properties))
+        elif first & KIND_BITS == PUBACK:
+            self._on_acknowledged(*read_puback(body))
+        else:
+            self._in_packet["command"], self._in_packet["pos"] = first, 0
+            self._in_packet["packet"], self._in_packet["remaining_length"] = bytearray(body), len(body)
+            return self._packet_handle()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _read_if_attached(self) -> None:
         if self._attached is not None:
             self._read()
 
+    def _say(self, packet: bytes) -> None:
+        """What is said in one turn of the loop goes to the socket at once."""
+        self._unsaid.append(packet)
+        self._unsaid_bytes += len(packet)
+        if self._unsaid_bytes > JOINED_BYTES:
+            self._hand_over()
+        elif len(self._unsaid) == 1:
+            self._write_soon()
+
+    def _hand_over(self) -> None:
+        """To paho, as one packet."""
+        packet = b"".join(self._unsaid)
+        self._unsaid.clear()
+        self._unsaid_bytes = 0
+        super()._packet_queue(packet[0], packet, 0, 1)
+
+    def _packet_queue(self, *packet: Any, **more: Any) -> MQTTErrorCode:
+        """What was said before a packet of paho's leaves before it."""
+        if self._unsaid:
+            self._hand_over()
+        return super()._packet_queue(*packet, **more)
+
     def _write_soon(self, *_: object) -> None:
-        """What is sent in one turn of the loop goes to the socket at once."""
         if self._attached is not None:
             self._event_loop.call_soon(self._write)
 
     def _write(self) -> None:
         if self._attached is None:
             return
+        if self._unsaid:
+            self._hand_over()
         self.loop_write()
         if self._attached is not None and self.want_write() != self._is_watching_for_room:
             self._is_watching_for_room = not self._is_watching_for_room
@@ -139,54 +211,6 @@ class LoopClient(paho.Client):
                 self._event_loop.add_writer(self._attached, self._write)
             else:
                 self._event_loop.remove_writer(self._attached)
-
-    def _packet_write(self) -> MQTTErrorCode:
-        """As paho does it, which gives every packet to the socket alone, with the first ones made one.
-
-        A DISCONNECT stays alone, for paho closes the connection after it.
-        """
-        queue, parts, size = self._out_packet, list[bytes | bytearray](), 0
-        while queue and queue[0]["command"] & 0xF0 != DISCONNECT and size + queue[0]["to_process"] <= JOINED_BYTES:
-            last = queue.popleft()
-            parts.append(last["packet"][last["pos"] :])
-            size += last["to_process"]
-        if parts:
-            queue.appendleft({**last, "pos": 0, "to_process": size, "packet": b"".join(parts)})
-        return super()._packet_write()
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if self._read_to == len(self._unread):
-            if not self._may_receive:
-                raise BlockingIOError
-            self._may_receive = False
-            try:
-                self._unread, self._read_to = super()._sock_recv(READ_BYTES), 0
-            except ssl.SSLError as error:  # in TLS 1.3 a client certificate is refused only after the handshake
-                self.tls_error = error
-                raise
-        read = self._unread[self._read_to : self._read_to + bufsize]
-        self._read_to += len(read)
-        return read
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        packet = self._in_packet["packet"]
-        self._on_event(read_publish(self._in_packet["command"], packet, has_properties=self._has_properties))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _handle_pubackcomp(self, cmd: str) -> MQTTErrorCode:
-        self._on_acknowledged(*read_puback(self._in_packet["packet"]))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _packet_handle(self) -> MQTTErrorCode:
-        """Hang up on a packet that cannot be read, and on one that cannot be handled: paho would handle it again."""
-        try:
-            return super()._packet_handle()
-        except MalformedPacket:
-            raise
-        except Exception as error:
-            if not isinstance(error, Unreadable):
-                log.exception("packet of the broker could not be handled")
-            raise MalformedPacket(str(error)) from error
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
         """As paho does it, which leaves a socket whose handshake fails to the garbage collector."""

@@ -338,7 +338,7 @@ class Connection:
         while self._receipts and self._receipts[0].is_done:
             first = self._receipts.popleft()
             if first.packet_id and not self.lost.done():
-                self._client.ack(first.packet_id, 1)
+                self._client.acknowledge(first.packet_id)
 
     def _on_disconnect(
         self,

@@ -17,6 +17,8 @@ TEXTS = (CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA)
 FIXED_SIZES = {PAYLOAD_FORMAT: 1, EXPIRY: 4, 0x23: 2}  # the last is the topic alias
 EVENT_ID = b"event-id"
 TEXT_IN_JSON = bytes((PAYLOAD_FORMAT, 1, CONTENT_TYPE, 0, 16)) + b"application/json"
+PUBACK_HEADER = bytes((0x40, 2))
+MAX_HEADER_BYTES = 5
 MAX_TEXT_BYTES = 0xFFFF
 MAX_REMAINING_BYTES = 268_435_455
 
@@ -42,6 +44,27 @@ class Publish:
     payload: bytes
     event_id: str | None = None
     correlation_data: bytes | None = None
+
+
+def take_packets(received: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Takes whole packets off the bytes received: the first byte of each, and what comes after its fixed header.
+
+    Raises Unreadable for a length that MQTT does not have.
+    """
+    start = 0
+    try:
+        while True:
+            length, begin = _read_varint(received, start + 1)
+            end = begin + length
+            if end > len(received):
+                return
+            yield received[start], bytes(received[begin:end])
+            start = end
+    except IndexError:  # the length has not all arrived
+        if len(received) - start > MAX_HEADER_BYTES:
+            raise Unreadable("a length of more than four bytes") from None
+    finally:
+        del received[:start]
 
 
 def read_publish(command: int, packet: Packet, *, has_properties: bool) -> Publish:
@@ -73,6 +96,11 @@ def read_puback(packet: Packet) -> tuple[int, int]:
     if len(packet) < 2:
         raise Unreadable("a PUBACK that ends too early")
     return int.from_bytes(packet[:2]), packet[2] if len(packet) > 2 else 0
+
+
+def write_puback(packet_id: int) -> bytes:
+    """A PUBACK that says that all went well."""
+    return PUBACK_HEADER + packet_id.to_bytes(2)
 
 
 def write_publish(message: OutboundMessage, packet_id: int, *, has_properties: bool) -> bytes:

@@ -11,8 +11,18 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from app.adapters.mqtt_packets import Publish, Unreadable, Unwritable, read_puback, read_publish, write_publish
+from app.adapters.mqtt_packets import (
+    Publish,
+    Unreadable,
+    Unwritable,
+    read_puback,
+    read_publish,
+    take_packets,
+    write_puback,
+    write_publish,
+)
 from app.ports import OutboundMessage
+from tests.chaos import wire
 
 AT_QOS_0, AT_QOS_1, AT_QOS_2, RETAINED = 0x30, 0x32, 0x34, 0x31
 TOPIC = b"\x00\x05shop/"
@@ -183,3 +193,31 @@ def test_an_acknowledgement_has_an_id_and_a_reason(body: bytes, read: tuple[int,
 def test_an_acknowledgement_without_an_id_is_not_read() -> None:
     with pytest.raises(Unreadable):
         read_puback(b"\x00")
+
+
+# Packets in what a socket gave
+
+
+def test_packets_are_taken_as_they_become_whole() -> None:
+    whole = wire.publish("shop", 7, wire.NOTHING, b"x" * 300) + wire.puback(9) + wire.PING
+    received = bytearray()
+    taken: list[tuple[int, bytes]] = []
+    for byte in whole:
+        received.append(byte)
+        taken += take_packets(received)
+
+    assert received == b""
+    assert taken == list(wire.frames(bytearray(whole)))
+    assert list(take_packets(bytearray(whole))) == taken
+
+
+@pytest.mark.parametrize("length", [b"\xff\xff\xff\xff\x7f", b"\x80\x80\x80\x80\x01"])
+def test_a_length_of_more_than_four_bytes_is_refused(length: bytes) -> None:
+    with pytest.raises(Unreadable, match="more than four bytes"):
+        list(take_packets(bytearray(b"\x30" + length)))
+
+
+def test_an_acknowledgement_is_read_as_it_is_written() -> None:
+    ((first, body),) = take_packets(bytearray(write_puback(0x1234)))
+
+    assert (first, read_puback(body)) == (0x40, (0x1234, 0))
