@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.figures import Figure
-from benchmarks.load import Run, Target, find, run, send_entries
-from benchmarks.stack import open_stack, until, wait_until, warm_up
+from benchmarks.load import Run, Target, find, run, send_entries, settle
+from benchmarks.stack import open_stack, until, wait_until
 from benchmarks.usage import Usage
 from tests.e2e.stack import ENTRY
 
@@ -97,7 +97,7 @@ def products(effort: Effort, tell: Tell) -> Sequence[Figure]:
         for shown in (5, 0):
             stack.service.stop()
             stack.start_service(MAX_PRODUCTS_IN_MESSAGE=str(shown))
-            warm_up(stack.service_target)
+            settle(stack.service_target)
             costs[shown] = _told(
                 run(stack.service_target, 200, effort.seconds), f"products shown: {shown or BIG}", tell
             )
@@ -135,7 +135,7 @@ def trees(effort: Effort, tell: Tell) -> Sequence[Figure]:
         stack.command("train", "--model", "hist_gradient_boosting", "--out", str(folder))
         stack.service.stop()
         stack.start_service(MODEL_DIR=str(folder))
-        warm_up(stack.service_target)
+        settle(stack.service_target)
         best = _highest(stack.service_target, effort, "trees", tell)
     return [
         Figure("200 trees, highest rate", best.rate, "/s", 500, 1500, True),
@@ -163,7 +163,7 @@ def growth(effort: Effort, tell: Tell) -> Sequence[Figure]:
         for what, grow in steps.items():
             grow()
             wait_until(stack.is_ready, f"the service is ready with {what}")
-            warm_up(stack.service_target)
+            settle(stack.service_target)
             p99 = median(
                 _told(run(stack.service_target, 500, effort.seconds), what, tell).p99_ms for _ in range(effort.turns)
             )
@@ -187,10 +187,10 @@ def replicas(effort: Effort, tell: Tell) -> Sequence[Figure]:
 
 
 def _highest(target: Target, effort: Effort, what: str, tell: Tell) -> Run:
-    best = find(target, 500, 16_000, effort.seconds, P99_MS)
+    best = find(target, 500, 16_000, effort.seconds, P99_MS, lambda one: _told(one, what, tell))
     if best is None:
         raise RuntimeError(f"{what}: 500/s did not hold")
-    return _told(best, what, tell)
+    return best
 
 
 def _told(outcome: Run, what: str, tell: Tell) -> Run:

@@ -8,7 +8,7 @@ import gc
 import re
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import getpid
 from select import select
@@ -20,7 +20,8 @@ from tests.chaos import wire
 WARM_UP_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
 QUIET_SECONDS = 1.0
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 180.0
+PROBES_PER_SECOND = 20
 HELD_SHARE = 0.97
 CUSTOMER = re.compile(rb'"customer":\{"id":"(\d+)"')
 DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
@@ -98,14 +99,16 @@ def send_entries(port: int, topic: str, names: Sequence[bytes], rate: float) -> 
 
 
 def settle(target: Target) -> None:
-    """Wait until the results of an overloaded run have stopped coming: they are not to count in the next."""
+    """Wait until it answers each event once, and nothing else: what an overload has left is not to count afterwards.
+
+    Raises TimeoutError.
+    """
     deadline = time.monotonic() + SETTLE_SECONDS
-    with Wire(target.port, f"settle-{getpid()}") as till:
-        till.subscribe(target.prediction)
-        last = time.monotonic()
-        while time.monotonic() < min(deadline, last + QUIET_SECONDS):
-            if select([till], [], [], 0.1)[0] and any(kind == wire.PUBLISH for kind, _ in till.read()):
-                last = time.monotonic()
+    while (probe := run(target, PROBES_PER_SECOND, 1)).lost or probe.extra:
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"after {SETTLE_SECONDS:.0f} s, results on {target.prediction} are still not as they should be"
+            )
 
 
 class _Load:
@@ -210,17 +213,24 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("inf")
 
 
-def find(target: Target, low: float, high: float, seconds: float, p99_ms: float) -> Run | None:
-    """The run with the highest rate that holds between `low` and `high`, to 5 %; None where not even `low` does."""
-    best = run(target, low, seconds)
-    if not best.holds(p99_ms):
-        return None
-    while high / low > 1.05:
-        middle = (low * high) ** 0.5
-        outcome = run(target, middle, seconds)
+def find(
+    target: Target, low: float, high: float, seconds: float, p99_ms: float, tell: Callable[[Run], None]
+) -> Run | None:
+    """The run with the highest rate that holds between `low` and `high`, to 5 %; None where not even `low` does.
+
+    `tell` gets every run.
+    """
+    best: Run | None = None
+    rate = low
+    while best is None or high / low > 1.05:
+        outcome = run(target, rate, seconds)
+        tell(outcome)
         if outcome.holds(p99_ms):
-            low, best = middle, outcome
+            low, best = rate, outcome
+        elif best is None:
+            return None
         else:
-            high = middle
+            high = rate
             settle(target)
+        rate = (low * high) ** 0.5
     return best

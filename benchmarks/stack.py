@@ -14,12 +14,11 @@ from app.embedded.broker import EmbeddedBroker
 from app.embedded.ports import LOOPBACK, answers, free_port
 from app.embedded.process import ChildProcess
 from benchmarks import echo
-from benchmarks.load import Target, run
+from benchmarks.load import Target, settle
 from tests.e2e.stack import FOCUS, PREDICTION, Stack
 from tests.postgres import open_directory
 
 CONFIGURATION = Path(__file__).with_name("mosquitto.conf")
-PROBES_PER_SECOND = 20
 LOOK_AGAIN_SECONDS = 0.05
 DECISIONS_AT_ONCE = 500_000
 READY_SECONDS = 120.0
@@ -176,8 +175,8 @@ def open_stack(variables: Mapping[str, str] | None = None) -> Iterator[BenchStac
         stack.central.start()
         stack.echo.start()
         stack.start_service()
-        warm_up(stack.service_target)
-        warm_up(stack.echo_target)
+        settle(stack.service_target)
+        settle(stack.echo_target)
         yield stack
 
 
@@ -195,8 +194,3 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Wait; raises TimeoutError, since figures would be of something else."""
     if until(condition, READY_SECONDS) == float("inf"):
         raise TimeoutError(f"it did not happen within {READY_SECONDS:.0f} s that {what}")
-
-
-def warm_up(target: Target) -> None:
-    """Until it answers. Raises TimeoutError."""
-    wait_until(lambda: not run(target, PROBES_PER_SECOND, 1).lost, f"{target.prediction} is published on")
