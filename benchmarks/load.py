@@ -19,6 +19,7 @@ from tests.chaos import wire
 
 WARM_UP_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
+GIVE_UP_SECONDS = 2.0
 QUIET_SECONDS = 1.0
 SETTLE_SECONDS = 180.0
 PROBES_PER_SECOND = 20
@@ -132,7 +133,10 @@ class _Load:
     def play(self) -> Run:
         self._start = time.monotonic() + 0.2
         is_counting = False
-        while self._sent < self._total:
+        most_unanswered = self._rate * GIVE_UP_SECONDS + PROBES_PER_SECOND
+        while (
+            self._sent < self._total and self._unanswered < most_unanswered
+        ):  # more of them clog the broker for minutes
             now = time.monotonic()
             if not is_counting and now >= self._start + self._warm / self._rate:
                 for usage in self._usages.values():
@@ -214,7 +218,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def find(
-    target: Target, low: float, high: float, seconds: float, p99_ms: float, tell: Callable[[Run], None]
+    target: Target, low: float, high: float, seconds: float, p99_ms: float, tell: Callable[[Run], object]
 ) -> Run | None:
     """The run with the highest rate that holds between `low` and `high`, to 5 %; None where not even `low` does.
 

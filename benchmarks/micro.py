@@ -23,7 +23,7 @@ from app.domain.decision import Decision
 from app.domain.event import FocusEvent
 from app.embedded.ports import free_port
 from app.embedded.postgres import EmbeddedPostgres
-from app.events import parse_focus
+from app.events import MAX_BODY_BYTES, parse_focus
 from app.handlers import Decided, Gathered, Services, decide_batch, gather, outbound
 from app.results import ResultEncoder
 from app.transport.metrics import Metrics
@@ -91,7 +91,7 @@ def decided(run: Run, services: Services, size: int, first: int = 0) -> list[Dec
 def test_read_packet(benchmark: BenchmarkFixture) -> None:
     packet = wire.publish("customer/focus", 7, wire.message_properties("camera-7/42"), body(7))[2:]
 
-    benchmark(read_publish, 0x32, packet, has_properties=True)
+    benchmark(read_publish, 0x32, packet, MAX_BODY_BYTES, has_properties=True)
 
 
 def test_parse(benchmark: BenchmarkFixture) -> None:

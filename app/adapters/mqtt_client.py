@@ -21,6 +21,7 @@ from paho.mqtt.exception import MalformedPacket
 from app.adapters.mqtt_packets import (
     Publish,
     Unreadable,
+    Unwritable,
     read_puback,
     read_publish,
     take_packets,
@@ -42,7 +43,7 @@ class LoopClient(paho.Client):
     """paho without its thread: `connect` may block, and then `attach` gives the socket to the event loop.
 
     `on_event` is told of messages and `on_acknowledged` of the packet ids and reason codes of those that were sent.
-    `tls_error` is what TLS said last: paho keeps it to itself.
+    Of their payloads, so many bytes are kept. `tls_error` is what TLS said last: paho keeps it to itself.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class LoopClient(paho.Client):
         on_event: Callable[[Publish], None],
         on_acknowledged: Callable[[int, int], None],
         *,
+        kept_bytes: int,
         is_clean: bool = False,
     ) -> None:
         self._has_properties = protocol is MQTTProtocolVersion.MQTTv5
@@ -65,6 +67,7 @@ class LoopClient(paho.Client):
         )
         self.connect_timeout = CONNECT_SECONDS
         self.tls_error: ssl.SSLError | None = None
+        self._kept_bytes = kept_bytes
         self._on_event = on_event
         self._on_acknowledged = on_acknowledged
         self._event_loop = asyncio.get_running_loop()
@@ -88,6 +91,9 @@ class LoopClient(paho.Client):
         if (sock := self.socket()) is None:
             return
         self._attached = sock.fileno()
+        self._last_msg_out = self._last_bytes_received = (
+            monotonic()
+        )  # connecting may have taken longer than a keepalive
         self._event_loop.add_reader(self._attached, self._read)
         self._tick()
         self._read()  # what TLS has to say comes before an error in writing
@@ -96,12 +102,20 @@ class LoopClient(paho.Client):
     def release(self) -> None:
         """Close the socket, whatever is still to be sent."""
         self._sock_close()
+        for left in (self._out_packet, self._unsaid, self._unread):  # megabytes may wait for a broker that is too slow
+            left.clear()
 
-    def send(self, message: OutboundMessage, in_flight: Container[int]) -> int:
-        """Publish at QoS 1; the packet id by which `on_acknowledged` tells of it, none of those. Raises ValueError."""
+    def send(self, message: OutboundMessage, in_flight: Container[int], max_bytes: int) -> int:
+        """Publish at QoS 1; the packet id by which `on_acknowledged` tells of it, none of those in flight.
+
+        Raises Unwritable, also for a packet of more than `max_bytes`.
+        """
         while (packet_id := self._mid_generate()) in in_flight:
             pass
-        self._say(write_publish(message, packet_id, has_properties=self._has_properties))
+        packet = write_publish(message, packet_id, has_properties=self._has_properties)
+        if len(packet) > max_bytes:
+            raise Unwritable(f"{len(packet)} bytes are more than the {max_bytes} it takes")
+        self._say(packet)
         return packet_id
 
     def acknowledge(self, packet_id: int) -> None:
@@ -117,7 +131,17 @@ class LoopClient(paho.Client):
         if self._ticking is not None:
             self._ticking.cancel()
 
+    def _handle_connack(self) -> MQTTErrorCode:
+        """A broker may ask for more pings, but not for fewer: then its end would not be noticed."""
+        asked = self._keepalive
+        answer = super()._handle_connack()
+        self._keepalive = min(self._keepalive or asked, asked)
+        return answer
+
     def _tick(self) -> None:
+        if self._ping_t and monotonic() - self._ping_t >= self._keepalive:
+            self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_KEEPALIVE)  # paho would ping again while anything arrives
+            return
         self.loop_misc()
         if self._attached is not None:
             self._ticking = self._event_loop.call_later(TICK_SECONDS, self._tick)
@@ -160,7 +184,7 @@ class LoopClient(paho.Client):
 
     def _handle(self, first: int, body: bytes) -> MQTTErrorCode:
         if first & KIND_BITS == PUBLISH:
-            self._on_event(read_publish(first, body, has_properties=self._has_properties))
+            self._on_event(read_publish(first, body, self._kept_bytes, has_properties=self._has_properties))
         elif first & KIND_BITS == PUBACK:
             self._on_acknowledged(*read_puback(body))
         else:

@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from app.adapters.mqtt_client import CONNECT_SECONDS, LoopClient
-from app.adapters.mqtt_packets import MAX_REMAINING_BYTES, Publish
+from app.adapters.mqtt_packets import MAX_REMAINING_BYTES, Publish, Unwritable
 from app.errors import BrokerUnavailable, PublishRefused
 from app.events import MAX_BODY_BYTES
 from app.ports import InboundMessage, OutboundMessage
@@ -37,7 +37,6 @@ QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
 FAILURE = 0x80  # the first of the reason codes that refuse
 UNREADABLE_TOPIC = "(a topic that is not UTF-8)"
-PACKET_OVERHEAD_BYTES = 1_024  # topic, properties and header of a message; correlation data is rarely long
 KEPT_BYTES = MAX_BODY_BYTES + 1  # hundreds of messages may wait for the database: one byte more is refused as well
 NEVER_SEND_RETAINED = SubscribeOptions.RETAIN_DO_NOT_SEND
 
@@ -71,7 +70,7 @@ class BrokerAccess:
 
 @dataclass(slots=True)
 class _Receipt:
-    """An inbound message that waits for its acknowledgement."""
+    """An inbound message that waits for its acknowledgement; the packet id is 0 at QoS 0, which knows none."""
 
     packet_id: int
     is_done: bool = False
@@ -109,13 +108,19 @@ class Connection:
         self._max_packet_bytes = MAX_REMAINING_BYTES
         self._waiting: deque[tuple[Future[None], OutboundMessage]] = deque()
         self._receipts: deque[_Receipt] = deque()
+        self._at_qos_0 = 0
         self._dropped = 0
         self._is_closed = False
         self._client = self._make_client()
 
     def _make_client(self) -> LoopClient:
         client = LoopClient(
-            self._access.client_id, self._protocol, self._on_event, self._on_acknowledged, is_clean=self._is_clean
+            self._access.client_id,
+            self._protocol,
+            self._on_event,
+            self._on_acknowledged,
+            kept_bytes=KEPT_BYTES,
+            is_clean=self._is_clean,
         )
         if self._access.username is not None:
             client.username_pw_set(self._access.username, self._access.password)
@@ -161,6 +166,8 @@ class Connection:
         else:
             self._client.subscribe([(topic, 1) for topic in topics])
         codes = await self._answer(self._answered, "grant the subscription")
+        if len(codes) != len(topics):
+            raise BrokerUnavailable(f"the broker answers {len(topics)} subscriptions with {len(codes)} reason codes")
         refused = [f"{topic} ({code})" for topic, code in zip(topics, codes, strict=True) if code.is_failure]
         if refused:
             raise BrokerUnavailable(f"the broker refuses the subscription to {', '.join(refused)}")
@@ -169,7 +176,9 @@ class Connection:
         """Get no new events. Raises BrokerUnavailable."""
         self._answered = self._loop.create_future()
         self._client.unsubscribe(list(topics))
-        await self._answer(self._answered, "end the subscription")
+        codes = await self._answer(self._answered, "end the subscription")
+        if refused := [str(code) for code in codes if code.is_failure]:
+            raise BrokerUnavailable(f"the broker refuses to end the subscription ({', '.join(refused)})")
 
     async def run_dry(self, topics: Sequence[str]) -> None:
         """Unsubscribe, and wait until all that the broker has for this client is done. Raises BrokerUnavailable.
@@ -178,10 +187,10 @@ class Connection:
         """
         is_dry = False
         while not is_dry:
-            was_idle, arrivals = not self._receipts, self.arrivals
+            was_idle, arrivals = not self.unacknowledged, self.arrivals
             await self.unsubscribe(topics)
             await asyncio.sleep(QUIET_SECONDS)
-            is_dry = was_idle and arrivals == self.arrivals
+            is_dry = was_idle and arrivals == self.arrivals and not self.lost.done()
 
     async def _answer(self, future: Future[Any], what: str) -> Any:
         """The broker's answer; raises BrokerUnavailable when the connection is lost first, or time runs out."""
@@ -230,7 +239,7 @@ class Connection:
     @property
     def unacknowledged(self) -> int:
         """How many messages are in work, or done and waiting for those before them."""
-        return len(self._receipts)
+        return len(self._receipts) + self._at_qos_0
 
     def publish(self, message: OutboundMessage) -> Future[None]:
         """Send, or queue while the broker's receive maximum is in flight."""
@@ -244,13 +253,11 @@ class Connection:
         return future
 
     def _send(self, future: Future[None], message: OutboundMessage) -> None:
-        if len(message.payload) + PACKET_OVERHEAD_BYTES > self._max_packet_bytes:
-            reason = f"{len(message.payload)} bytes are more than the {self._max_packet_bytes} it takes"
-            future.set_exception(PublishRefused(message.topic, reason))
+        if future.done():  # whoever wanted it has left
             return
         try:
-            packet_id = self._client.send(message, self._sent)
-        except ValueError as error:
+            packet_id = self._client.send(message, self._sent, self._max_packet_bytes)
+        except Unwritable as error:
             future.set_exception(PublishRefused(message.topic, f"it cannot be sent: {error}"))
         else:
             self._sent[packet_id] = future, message.topic
@@ -297,11 +304,14 @@ class Connection:
             self._send(*self._waiting.popleft())
 
     def _on_event(self, publish: Publish) -> None:
-        if publish.qos == 0 and len(self._receipts) >= self._access.receive_maximum:
+        if publish.qos == 0 and self.unacknowledged >= self._access.receive_maximum:
             self._drop()
             return
-        receipt = _Receipt(publish.packet_id, is_done=publish.qos == 0)
-        self._receipts.append(receipt)
+        receipt = _Receipt(publish.packet_id)
+        if publish.qos == 0:
+            self._at_qos_0 += 1
+        else:
+            self._receipts.append(receipt)
         self.arrivals += 1
         if publish.is_retained:
             self._leave_out(receipt)
@@ -309,12 +319,12 @@ class Connection:
         self._deliver(
             InboundMessage(
                 topic=_topic_of(publish),
-                payload=publish.payload[:KEPT_BYTES],
+                payload=publish.payload,
                 event_id=publish.event_id,
                 correlation_data=publish.correlation_data,
                 acknowledge=partial(self._acknowledge, receipt),
                 is_live=self._is_live,
-                cut_bytes=max(0, len(publish.payload) - KEPT_BYTES),
+                cut_bytes=publish.cut_bytes,
             )
         )
 
@@ -335,9 +345,11 @@ class Connection:
 
     def _acknowledge(self, receipt: _Receipt) -> None:
         receipt.is_done = True
+        if not receipt.packet_id:
+            self._at_qos_0 -= 1
         while self._receipts and self._receipts[0].is_done:
             first = self._receipts.popleft()
-            if first.packet_id and not self.lost.done():
+            if not self.lost.done():
                 self._client.acknowledge(first.packet_id)
 
     def _on_disconnect(

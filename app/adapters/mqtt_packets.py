@@ -35,7 +35,7 @@ class Unwritable(ValueError):
 
 @dataclass(slots=True)
 class Publish:
-    """A message as the broker delivers it; `packet_id` is 0 at QoS 0."""
+    """A message as the broker delivers it; `packet_id` is 0 at QoS 0. `cut_bytes` of the payload were left out."""
 
     topic: bytes
     packet_id: int
@@ -44,6 +44,7 @@ class Publish:
     payload: bytes
     event_id: str | None = None
     correlation_data: bytes | None = None
+    cut_bytes: int = 0
 
 
 def take_packets(received: bytearray) -> Iterator[tuple[int, bytes]]:
@@ -58,7 +59,9 @@ def take_packets(received: bytearray) -> Iterator[tuple[int, bytes]]:
             end = begin + length
             if end > len(received):
                 return
-            yield received[start], bytes(received[begin:end])
+            with memoryview(received) as view:
+                body = bytes(view[begin:end])
+            yield received[start], body
             start = end
     except IndexError:  # the length has not all arrived
         if len(received) - start > MAX_HEADER_BYTES:
@@ -67,9 +70,10 @@ def take_packets(received: bytearray) -> Iterator[tuple[int, bytes]]:
         del received[:start]
 
 
-def read_publish(command: int, packet: Packet, *, has_properties: bool) -> Publish:
-    """A PUBLISH, given the first byte of its fixed header. MQTT 3.1.1 has no properties. Raises Unreadable.
+def read_publish(command: int, packet: Packet, kept_bytes: int, *, has_properties: bool) -> Publish:
+    """A PUBLISH, given the first byte of its fixed header, with the beginning of its payload. Raises Unreadable.
 
+    MQTT 3.1.1 has no properties.
     Properties that MQTT does not have, which not every broker looks for, are as good as none.
     """
     try:
@@ -88,7 +92,8 @@ def read_publish(command: int, packet: Packet, *, has_properties: bool) -> Publi
     if end > len(packet) or qos > 1 or (qos and not packet_id):
         raise Unreadable("a PUBLISH that was not asked for, or ends too early")
     is_retained = bool(command & RETAIN_BIT)
-    return Publish(topic, packet_id, qos, is_retained, bytes(packet[end:]), event_id, correlation_data)
+    payload, cut_bytes = bytes(packet[end : end + kept_bytes]), max(0, len(packet) - end - kept_bytes)
+    return Publish(topic, packet_id, qos, is_retained, payload, event_id, correlation_data, cut_bytes)
 
 
 def read_puback(packet: Packet) -> tuple[int, int]:

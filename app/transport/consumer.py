@@ -213,11 +213,11 @@ class FocusConsumer:
     async def _work_with_central(self, pending: Sequence[Pending[FocusEvent]]) -> None:
         events = [one.event for one in pending]
         recalled = await retried(partial(recall, self._services, events), self._metrics)
-        self._settle((one, recalled[one.event.decision_id]) for one in pending if one.event.decision_id in recalled)
         new = [one for one in pending if one.event.decision_id not in recalled]
         if new:
             events = [one.event for one in new]
             await self._decide(new, await retried(partial(gather_from_central, self._services, events), self._metrics))
+        self._settle((one, recalled[one.event.decision_id]) for one in pending if one.event.decision_id in recalled)
 
     async def _decide(self, pending: Sequence[Pending[FocusEvent]], gathered: Sequence[Gathered]) -> None:
         if not pending:

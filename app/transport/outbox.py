@@ -127,7 +127,8 @@ class Outbox:
         self._again_seconds = again_seconds
         self._refused_topics: set[str] = set()
         self._published: list[Outcome] = []
-        self._sweep_from: datetime | None = None
+        self._decisions_from: datetime | None = None  # what is refused for good does not keep the sweep from the rest
+        self._letters_from: datetime | None = None
         self._has_published = asyncio.Event()
         self._marking = asyncio.Lock()
         self._on_the_way = 0
@@ -266,24 +267,27 @@ class Outbox:
         """
         now = self._services.clock()
         oldest = datetime.min.replace(tzinfo=UTC) if self._topics.expiry is None else now - self._topics.expiry
-        window = oldest, now - SWEEP_AGE, SWEEP_LIMIT
-        since = self._sweep_from or oldest  # what is refused for good does not keep the sweep from what comes after it
-        async with self._services.log.unpublished(since, now - SWEEP_AGE, SWEEP_LIMIT) as decisions:
+        before = now - SWEEP_AGE
+        async with self._services.log.unpublished(self._decisions_from or oldest, before, SWEEP_LIMIT) as decisions:
             results = await encode_again(self._services, decisions)
             messages = [(decision, self._result(decision, result)) for decision, result in results if result]
             if len(messages) < len(decisions):
                 log.error("results lost: the log has not their coupons", results=len(decisions) - len(messages))
-            await self._publish_again(messages)
-            self._sweep_from = decisions[-1].basis.decided_at if len(decisions) == SWEEP_LIMIT else None
-        async with self._services.dead_letters.unpublished(*window) as letters:
-            await self._publish_again([(letter, self._dead_letter(letter)) for letter in letters])
+            if await self._publish_again(messages):
+                self._decisions_from = decisions[-1].basis.decided_at if len(decisions) == SWEEP_LIMIT else None
+        letters_log = self._services.dead_letters
+        async with letters_log.unpublished(self._letters_from or oldest, before, SWEEP_LIMIT) as letters:
+            if await self._publish_again([(letter, self._dead_letter(letter)) for letter in letters]):
+                self._letters_from = letters[-1].received_at if len(letters) == SWEEP_LIMIT else None
 
-    async def _publish_again(self, messages: Sequence[tuple[Outcome, OutboundMessage]]) -> None:
-        swept = 0
+    async def _publish_again(self, messages: Sequence[tuple[Outcome, OutboundMessage]]) -> bool:
+        """Whether the broker has heard of all of them, whatever it said."""
+        swept, is_there = 0, True
         for outcome, message in messages:
             try:
                 await self._publisher.publish(message)
             except BrokerUnavailable:
+                is_there = False
                 break
             except PublishRefused as error:
                 self._refused(error.topic, error)
@@ -294,3 +298,4 @@ class Outbox:
         await self._mark()
         if swept:
             log.warning("published outcomes that the broker never had", outcomes=swept)
+        return is_there

@@ -25,6 +25,7 @@ from app.ports import OutboundMessage
 from tests.chaos import wire
 
 AT_QOS_0, AT_QOS_1, AT_QOS_2, RETAINED = 0x30, 0x32, 0x34, 0x31
+KEPT = 1_000
 TOPIC = b"\x00\x05shop/"
 EVENT_7 = TOPIC + b"\x00\x07"
 
@@ -69,7 +70,7 @@ def test_of_what_paho_writes_the_names_of_the_event_are_read(
         sent.MessageExpiryInterval, sent.PayloadFormatIndicator = expiry, 1
     names = [value for key, value in pairs if key == "event-id"]
 
-    read = read_publish(command, packet(sent, command, payload), has_properties=True)
+    read = read_publish(command, packet(sent, command, payload), KEPT, has_properties=True)
 
     qos = 1 if command == AT_QOS_1 else 0
     event_id = names[-1] if names else None
@@ -77,7 +78,7 @@ def test_of_what_paho_writes_the_names_of_the_event_are_read(
 
 
 def test_mqtt_3_1_1_has_no_properties() -> None:
-    assert read_publish(RETAINED, TOPIC + b"{}", has_properties=False) == Publish(b"shop/", 0, 0, True, b"{}")
+    assert read_publish(RETAINED, TOPIC + b"{}", KEPT, has_properties=False) == Publish(b"shop/", 0, 0, True, b"{}")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_mqtt_3_1_1_has_no_properties() -> None:
     ],
 )
 def test_properties_that_mqtt_does_not_have_are_as_good_as_none(properties: bytes) -> None:
-    read = read_publish(AT_QOS_1, EVENT_7 + properties + b"{}", has_properties=True)
+    read = read_publish(AT_QOS_1, EVENT_7 + properties + b"{}", KEPT, has_properties=True)
 
     assert (read.payload, read.event_id, read.correlation_data) == (b"{}", None, None)
 
@@ -112,7 +113,7 @@ def test_properties_that_mqtt_does_not_have_are_as_good_as_none(properties: byte
 )
 def test_what_is_no_message_is_not_read(command: int, body: bytes) -> None:
     with pytest.raises(Unreadable):
-        read_publish(command, body, has_properties=True)
+        read_publish(command, body, KEPT, has_properties=True)
 
 
 @given(
@@ -193,6 +194,12 @@ def test_an_acknowledgement_has_an_id_and_a_reason(body: bytes, read: tuple[int,
 def test_an_acknowledgement_without_an_id_is_not_read() -> None:
     with pytest.raises(Unreadable):
         read_puback(b"\x00")
+
+
+def test_of_a_long_payload_the_beginning_is_kept() -> None:
+    read = read_publish(RETAINED, TOPIC + b"0123456789", 4, has_properties=False)
+
+    assert (read.payload, read.cut_bytes) == (b"0123", 6)
 
 
 # Packets in what a socket gave

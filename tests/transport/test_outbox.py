@@ -465,6 +465,36 @@ async def test_results_that_are_refused_for_good_do_not_keep_the_sweep_from_youn
     assert SWEEP_LIMIT not in [one.event.ts for one in await shop.log.waiting()]
 
 
+async def test_dead_letters_that_are_refused_for_good_do_not_keep_the_sweep_from_younger_ones() -> None:
+    shop = Shop()
+    letters = [
+        replace(DEAD_LETTER, dead_letter_id=UUID(int=number), received_at=NOW + timedelta(milliseconds=number))
+        for number in range(SWEEP_LIMIT + 1)
+    ]
+    await shop.dead_letters.record(letters)
+    shop.clock.now += 2 * MINUTE
+    outbox = outbox_of(shop, HeldPublisher(*[REFUSED] * SWEEP_LIMIT, *[REFUSED, None]))
+
+    await outbox.sweep_once()
+    await outbox.sweep_once()
+
+    assert letters[-1] not in await unpublished_letters(shop)
+
+
+async def test_a_sweep_that_was_broken_off_begins_again_where_it_began() -> None:
+    shop = Shop()
+    for second in range(SWEEP_LIMIT):
+        await decided(shop, second)
+        shop.clock.now += timedelta(milliseconds=1)
+    shop.clock.now += 2 * MINUTE
+    outbox = outbox_of(shop, HeldPublisher(None, BrokerUnavailable("away"), *[None] * SWEEP_LIMIT))
+
+    await outbox.sweep_once()
+    await outbox.sweep_once()
+
+    assert await shop.log.waiting() == []
+
+
 async def test_a_result_older_than_its_expiry_is_not_swept() -> None:
     shop, broker = Shop(), MemoryBroker()
     (answer,) = await decided(shop)

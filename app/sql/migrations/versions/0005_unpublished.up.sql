@@ -6,7 +6,7 @@ CREATE TABLE unpublished_decision (
     decided_at  TIMESTAMPTZ NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
-LOCK TABLE decision IN SHARE ROW EXCLUSIVE MODE;  -- what is being recorded is to be seen
+LOCK TABLE decision IN ACCESS EXCLUSIVE MODE;  -- at once, for what is being recorded is to be seen
 INSERT INTO unpublished_decision
 SELECT decision_id, event_day, decided_at FROM decision WHERE is_to_be_published AND published_at IS NULL;
 
