@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 
 import pytest
@@ -40,7 +40,7 @@ class Notary:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         buffer = bytearray()
-        with closing(writer):
+        with closing(writer), suppress(ConnectionError):
             while data := await reader.read(65_536):
                 buffer += data
                 for first, body in wire.frames(buffer):
@@ -62,6 +62,8 @@ async def served(notary: Notary) -> AsyncIterator[int]:
     async with await asyncio.start_server(notary.serve, "127.0.0.1") as server:
         port: int = server.sockets[0].getsockname()[1]
         yield port
+        notary.may_read.set()
+        await ended(notary)
 
 
 async def attached(port: int, on_event: Callable[[Publish], None] = lambda publish: None) -> LoopClient:
@@ -110,7 +112,6 @@ async def test_what_a_full_socket_does_not_take_is_sent_when_there_is_room(sizes
             await asyncio.to_thread(lambda: None)
             notary.may_read.set()
         client.disconnect()
-        await ended(notary)
 
     assert notary.payloads == [message.payload for message in sent]
     assert [kind for kind, _ in notary.packets] == [*[wire.PUBLISH] * len(sent), wire.DISCONNECT]
@@ -125,7 +126,6 @@ async def test_a_goodbye_is_said_although_others_still_speak() -> None:
         client.send(before, (), UNLIMITED)
         client.disconnect()
         client.send(after, (), UNLIMITED)
-        await ended(notary)
 
     assert [kind for kind, _ in notary.packets] == [wire.PUBLISH, wire.DISCONNECT]
     assert notary.payloads == [before.payload]
@@ -156,7 +156,6 @@ async def test_a_message_that_cannot_be_handled_is_told_and_ends_the_connection(
         async with served(notary) as port:
             client = await attached(port, fail)
             client.send(messages([10])[0], (), UNLIMITED)
-            await ended(notary)
 
     assert [one["event"] for one in logged] == ["packet of the broker could not be handled"]
 
@@ -206,7 +205,6 @@ async def test_a_connection_that_took_long_to_make_is_used() -> None:
         client.attach()
         client.send(messages([10])[0], (), UNLIMITED)
         client.disconnect()
-        await ended(notary)
 
     assert len(notary.payloads) == 1
 
