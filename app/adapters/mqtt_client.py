@@ -14,7 +14,6 @@ from time import monotonic
 from typing import Any
 
 import paho.mqtt.client as paho
-import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
@@ -29,8 +28,6 @@ from app.adapters.mqtt_packets import (
     write_publish,
 )
 from app.ports import OutboundMessage
-
-log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
@@ -96,8 +93,8 @@ class LoopClient(paho.Client):
         )  # connecting may have taken longer than a keepalive
         self._event_loop.add_reader(self._attached, self._read)
         self._tick()
-        self._read()  # what TLS has to say comes before an error in writing
-        self._write()
+        self._event_loop.call_soon(self._read_if_attached)  # what TLS has to say comes before an error in writing
+        self._write_soon()
 
     def release(self) -> None:
         """Close the socket, whatever is still to be sent."""
@@ -161,7 +158,11 @@ class LoopClient(paho.Client):
             return
         self._last_bytes_received = monotonic()
         self._unread += data
-        if (problem := self._handle_all()) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        with ExitStack() as undo:  # a packet that cannot be handled would otherwise be handled again and again
+            undo.callback(self._loop_rc_handle, MQTTErrorCode.MQTT_ERR_PROTOCOL)
+            problem = self._handle_all()
+            undo.pop_all()
+        if problem != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._loop_rc_handle(problem)
             return
         sock = self.socket()
@@ -169,16 +170,13 @@ class LoopClient(paho.Client):
             self._event_loop.call_soon(self._read_if_attached)
 
     def _handle_all(self) -> MQTTErrorCode:
-        """What there is of whole packets; an error to hang up with at one that cannot be read, or handled."""
+        """What there is of whole packets; an error to hang up with at one that cannot be read."""
         try:
             for first, body in take_packets(self._unread):
                 problem = self._handle(first, body)
                 if problem != MQTTErrorCode.MQTT_ERR_SUCCESS or self._attached is None:
                     return problem
         except (MalformedPacket, Unreadable):
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        except Exception:
-            log.exception("packet of the broker could not be handled")
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from structlog.testing import capture_logs
 
 from app.adapters.mqtt_client import JOINED_BYTES, LoopClient
 from app.adapters.mqtt_connection import BrokerAccess, Connection
@@ -152,12 +151,18 @@ async def test_a_message_that_cannot_be_handled_is_told_and_ends_the_connection(
 
     notary = Notary(lambda number: wire.publish("shop", 1, wire.NOTHING, b"{}"))
     notary.may_read.set()
-    with capture_logs() as logged:
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+    try:
         async with served(notary) as port:
             client = await attached(port, fail)
             client.send(messages([10])[0], (), UNLIMITED)
+    finally:
+        loop.set_exception_handler(None)
 
-    assert [one["event"] for one in logged] == ["packet of the broker could not be handled"]
+    assert told == ["a mistake of ours"]
+    assert not client.is_attached
 
 
 async def test_a_message_that_is_too_large_with_all_its_properties_is_refused() -> None:
