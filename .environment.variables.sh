@@ -57,7 +57,7 @@ export COUPON_PREDICTION_TOPIC_NAME='customer/prediction'
 # export MQTT_SESSION_EXPIRY_SECONDS='604800'
 
 # Most events in work at a time: the back-pressure (MQTT 5).
-# export MQTT_RECEIVE_MAXIMUM='500'
+# export MQTT_RECEIVE_MAXIMUM='1000'
 
 # --- Results
 

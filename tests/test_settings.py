@@ -88,7 +88,7 @@ def test_an_empty_variable_takes_its_default(environment: Environment) -> None:
             environment.set(**{name: ""})
     settings = Settings.from_environment()
 
-    assert (settings.db_port, settings.port, settings.mqtt_receive_maximum) == (5432, 8000, 500)
+    assert (settings.db_port, settings.port, settings.mqtt_receive_maximum) == (5432, 8000, 1000)
     assert (settings.client_context_url, settings.prediction_threshold, settings.mock_endpoints) == (None, None, False)
     assert (settings.log_filename, settings.log_level, settings.model_dir) == ("messages.log", "INFO", BUILT_IN_MODEL)
 

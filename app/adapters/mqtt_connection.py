@@ -64,7 +64,7 @@ class BrokerAccess:
     password: str | None = None
     tls: ssl.SSLContext | None = None
     keepalive_seconds: int = 15
-    receive_maximum: int = 500
+    receive_maximum: int = 1000
     session_expiry_seconds: int = 7 * 24 * 3600
 
 

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         description="The broker keeps events for an instance that is away for so long (MQTT 5).",
     )
     mqtt_receive_maximum: Annotated[int, Field(ge=1, le=65535)] = variable(
-        "MQTT_RECEIVE_MAXIMUM", default=500, description="Most events in work at a time: the back-pressure (MQTT 5)."
+        "MQTT_RECEIVE_MAXIMUM", default=1000, description="Most events in work at a time: the back-pressure (MQTT 5)."
     )
 
     # Results

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 Event = TypeVar("Event", bound=EntryEvent | FocusEvent)
 
-BATCH_LIMIT = 256
+BATCH_LIMIT = 512
 BATCHES_IN_WORK = 2  # while the database writes one, the next is decided
 
 Refused = tuple[InboundMessage, Sequence[FieldProblem]]

@@ -10,7 +10,7 @@ from tests.chaos.ledger import Entry, Ledger
 Verdict = Literal["good", "bad", "not run"]
 
 
-MOST_IN_FLIGHT = 500  # MQTT_RECEIVE_MAXIMUM
+MOST_IN_FLIGHT = 1000  # MQTT_RECEIVE_MAXIMUM
 
 
 class Extras(StrEnum):
