@@ -1,10 +1,11 @@
 """The steps of the focus path, each alone: `pytest benchmarks/micro.py`. Times are of a whole batch."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from app.adapters.postgres import migrations
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.decisions import PostgresDecisionLog
 from app.adapters.scorer_sklearn import load_model
+from app.domain.coupon import Coupon
 from app.domain.decision import Decision
 from app.domain.event import FocusEvent
 from app.embedded.ports import free_port
@@ -36,6 +38,7 @@ MODEL = PROJECT / "app" / "models" / "default"
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DEPARTMENTS = (b"Boys", b"Girls", b"Men", b"Sports", b"Women")
 SIZES = (1, 16, 256)
+CANDIDATES = 190
 
 Run = Callable[[Awaitable[Any]], Any]
 
@@ -59,7 +62,7 @@ def services() -> Services:
     return Services(
         cache=MemoryCache(customer_contexts(shop, DEFAULTS)),
         central=None,
-        catalogue=MemoryCatalogue(catalogue_coupons(shop, NAMES)),
+        catalogue=MemoryCatalogue(with_candidates(catalogue_coupons(shop, NAMES))),
         scorer=load_model(MODEL),
         log=ForgetfulLog(),
         dead_letters=MemoryDeadLetterLog(),
@@ -67,6 +70,17 @@ def services() -> Services:
         terms=replace(TERMS, threshold=0.0),
         clock=lambda: NOW,
     )
+
+
+def with_candidates(coupons: Sequence[Coupon]) -> list[Coupon]:
+    """190 of each department's 200 coupons valid and in stock, the others expired."""
+    seen: Counter[str] = Counter()
+    made = []
+    for coupon in coupons:
+        seen[coupon.department] += 1
+        last_day = NOW.date() if seen[coupon.department] <= CANDIDATES else NOW.date() - timedelta(days=1)
+        made.append(replace(coupon, start_date=date(2026, 1, 1), end_date=last_day, products_available=1))
+    return made
 
 
 def body(number: int) -> bytes:
