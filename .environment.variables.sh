@@ -41,7 +41,7 @@ export COUPON_PREDICTION_TOPIC_NAME='customer/prediction'
 # Topic of the retained status, with what is missing; default `<prediction topic>/status`. `{client_id}` in it stands for the instance's.
 # export STATUS_TOPIC_NAME=''
 
-# Client id, stable for each instance: its events wait for it. Default: from host name and port.
+# Client id, stable for each instance: its events wait for it. Default: from host name and PORT.
 # export MQTT_CLIENT_ID=''
 
 # `MQTTv5`, or `MQTTv311`; a broker that refuses 5 is spoken to in 3.1.1.
@@ -101,7 +101,7 @@ export CLIENT_CONTEXT_URL='http://127.0.0.1:8001'
 
 # --- Scorer
 
-# Folder of the model (`model.skops`, `card.json`).
+# Folder of the model (`model.skops`, `card.json`; of trees, `trees.npz`).
 # export MODEL_DIR='app/models/default'
 
 # Outside prediction service, asked at this URL; empty: the model in the process.

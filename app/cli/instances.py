@@ -21,13 +21,16 @@ Limit = Annotated[float, typer.Option(help="Seconds to wait for its end.", min=1
 def drain(
     client_id: Instance = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also where no other instance gets the events: they are lost.")
+        bool,
+        typer.Option(
+            "--force", help="Also without MQTT_SHARED_GROUP, where nobody else gets the events: they are lost."
+        ),
     ] = False,
     timeout: Limit = 600,
 ) -> None:
     """Let a running instance leave: it takes no new events, finishes all it has, and ends its session at the broker.
 
-    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP: never the last of its group.
+    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP: never the last of its group, which nothing here can know.
     """
     from app.adapters.postgres.instances import InstanceState, Request
     from app.settings import Settings

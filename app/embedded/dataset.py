@@ -36,13 +36,21 @@ def fingerprint(data_dir: Path, database: str, today: date) -> str:
     return digest.hexdigest()
 
 
-def load_once(stamp: Path, wanted: str, load: Callable[[], None]) -> bool:
-    """Load, unless the stamp says that this was done; whether it was loaded now."""
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return False
-    stamp.unlink(missing_ok=True)
+def load_once(stamp: Path, wanted: str, data_dir: Path, load: Callable[[], None]) -> bool:
+    """Load, unless the stamp says that this was done; whether it was loaded now.
+
+    Raises DatasetRefused where another folder was loaded before: two shops would be mixed.
+    """
+    folder = str(data_dir.resolve())
+    if stamp.is_file():
+        done, _, before = stamp.read_text().partition("\n")
+        if before and before != folder:
+            raise DatasetRefused(f"{stamp.parent} holds the shop of {before}: remove it to run that of {folder}")
+        if done == wanted:
+            return False
+    stamp.write_text(f"\n{folder}")
     load()
-    stamp.write_text(wanted)
+    stamp.write_text(f"{wanted}\n{folder}")
     return True
 
 

@@ -92,7 +92,7 @@ class _Run:
             plan.migrate(url)
         self._watch.check()
         wanted = fingerprint(plan.data_dir, plan.database_url or "embedded", datetime.now(UTC).date())
-        if not load_once(stamp, wanted, lambda: self._load(url)):
+        if not load_once(stamp, wanted, plan.data_dir, lambda: self._load(url)):
             self._screen.say(f"  {plan.data_dir} is loaded already ({stamp} says so)", "green")
         self._watch.check()
 

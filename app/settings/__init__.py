@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     mqtt_client_id: MqttText = variable(
         "MQTT_CLIENT_ID",
         default="",
-        description="Client id, stable for each instance: its events wait for it. Default: from host name and port.",
+        description="Client id, stable for each instance: its events wait for it. Default: from host name and PORT.",
         essential=True,
     )
     mqtt_protocol_version: Literal["MQTTv5", "MQTTv311"] = variable(
@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     model_dir: Path = variable(
         "MODEL_DIR",
         default=BUILT_IN_MODEL,
-        description="Folder of the model (`model.skops`, `card.json`).",
+        description="Folder of the model (`model.skops`, `card.json`; of trees, `trees.npz`).",
     )
     coupon_scorer_url: str | None = variable(
         "COUPON_SCORER_URL",

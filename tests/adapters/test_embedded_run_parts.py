@@ -69,7 +69,7 @@ def test_what_was_loaded_is_not_loaded_again(tmp_path: Path) -> None:
     loaded: list[str] = []
 
     answers_given = [
-        load_once(tmp_path / "stamp", wanted, partial(loaded.append, wanted)) for wanted in ("a", "a", "b")
+        load_once(tmp_path / "stamp", wanted, tmp_path, partial(loaded.append, wanted)) for wanted in ("a", "a", "b")
     ]
 
     assert (answers_given, loaded) == ([True, False, True], ["a", "b"])
@@ -79,11 +79,18 @@ def test_a_loading_that_failed_is_done_again(tmp_path: Path) -> None:
     def fail() -> None:
         raise DatasetRefused
 
-    load_once(tmp_path / "stamp", "a", lambda: None)
+    load_once(tmp_path / "stamp", "a", tmp_path, lambda: None)
     with pytest.raises(DatasetRefused):
-        load_once(tmp_path / "stamp", "b", fail)
+        load_once(tmp_path / "stamp", "b", tmp_path, fail)
 
-    assert load_once(tmp_path / "stamp", "a", lambda: None)
+    assert load_once(tmp_path / "stamp", "a", tmp_path, lambda: None)
+
+
+def test_another_shop_is_not_loaded_over_the_first(tmp_path: Path) -> None:
+    load_once(tmp_path / "stamp", "a", tmp_path / "one", lambda: None)
+
+    with pytest.raises(DatasetRefused, match=r"holds the shop of .*/one: remove it to run that of .*/other"):
+        load_once(tmp_path / "stamp", "b", tmp_path / "other", lambda: pytest.fail("loaded"))
 
 
 def test_a_taken_port_is_replaced_by_a_free_one() -> None:
