@@ -30,7 +30,8 @@ def drain(
 ) -> None:
     """Let a running instance leave: it takes no new events, finishes all it has, and ends its session at the broker.
 
-    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP: never the last of its group, which nothing here can know.
+    When this returns, the instance can be stopped. For scaling in, with MQTT_SHARED_GROUP: never the last of its group,
+    which nobody here can know.
     """
     from app.adapters.postgres.instances import InstanceState, Request
     from app.settings import Settings
