@@ -19,7 +19,7 @@ from app.domain.event import FocusEvent
 from app.ports import CachedContext, InboundMessage, OutboundMessage, UnknownCustomer
 
 MAX_DECISIONS = 100_000
-MAX_DEAD_LETTERS = 1_000
+MAX_DEAD_LETTERS = 10_000
 MAX_MESSAGES = 1_000
 
 

@@ -76,7 +76,6 @@ class MqttLink:
             finally:
                 await self._discard(connection)
             self._on_state(self._explained(reason, monotonic() - since))
-            self._drop_undelivered()
             if not self._has_left:
                 await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - brokers restart for many clients at once
 
@@ -235,6 +234,7 @@ class MqttLink:
     async def _discard(self, connection: Connection) -> None:
         self._connection = None
         await connection.close()
+        self._drop_undelivered()
 
     def _deliver(self, message: InboundMessage) -> None:
         if self._is_closed:

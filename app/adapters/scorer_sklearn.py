@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from lzma import LZMAError
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ UNREADABLE = (
     EOFError,
     ImportError,
     LookupError,
+    LZMAError,
     MemoryError,
     OSError,
     RuntimeError,

@@ -233,10 +233,11 @@ class FocusConsumer:
             decision = decided.decision
             counted[decision.outcome.reason, decided.is_repeated] += 1
             if one.message.is_live():
-                self._outbox.publish_result(decision, decided.result, partial(self._done, one), one.message.is_live)
+                done = partial(self._done, one.message.received, one.message.acknowledge)  # not the payload: it can go
+                self._outbox.publish_result(decision, decided.result, done, one.message.is_live)
         for (reason, is_repeated), count in counted.items():
             self._metrics.decisions.labels(reason, str(is_repeated).lower()).inc(count)
 
-    def _done(self, one: Pending[FocusEvent]) -> None:
-        self._metrics.focus_seconds.observe(perf_counter() - one.message.received)
-        one.message.acknowledge()
+    def _done(self, received: float, acknowledge: Callable[[], None]) -> None:
+        self._metrics.focus_seconds.observe(perf_counter() - received)
+        acknowledge()

@@ -29,7 +29,7 @@ TOLERATED = 2
 AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 15.0
 SWEEP_AGE = timedelta(seconds=60)
-SWEEP_LIMIT = 500
+SWEEP_LIMIT = 1000  # more than a batch, whose decisions are all of one time: a sweep goes on from there
 MARK_LIMIT = 500
 MARK_SECONDS = 0.02
 

@@ -6,8 +6,10 @@ import sys
 from dataclasses import replace
 from datetime import date
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
+from zipfile import ZIP_LZMA, ZipFile
 
 import numpy as np
 import pytest
@@ -232,8 +234,21 @@ def test_a_tree_is_refused_for_its_unchecked_bounds(card: ModelCard, tmp_path: P
         load_model(write(tmp_path, card, DecisionTreeClassifier(max_depth=2).fit(FEATURES, LABELS)))
 
 
+def damaged_lzma(name: str) -> bytes:
+    """A zip file whose one part, compressed by LZMA, is damaged."""
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_LZMA) as archive:
+        archive.writestr(name, b"0" * 2000)
+    data = bytearray(buffer.getvalue())
+    start = data.find(name.encode()) + len(name) + 9
+    data[start : start + 8] = b"\xff" * 8
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"PK\x03\x04 no zip", b"cos\nsystem\n(S'true'\ntR."], ids=["empty", "zip", "pickle"]
+    "data",
+    [b"", b"PK\x03\x04 no zip", b"cos\nsystem\n(S'true'\ntR.", damaged_lzma("schema.json")],
+    ids=["empty", "zip", "pickle", "lzma"],
 )
 def test_a_damaged_file_is_refused(data: bytes, card: ModelCard, tmp_path: Path) -> None:
     with pytest.raises(ModelRefused, match="damaged or no model"):

@@ -16,6 +16,7 @@ from app.domain.decision import Decision
 from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
 from app.handlers import Decided, decide_batch, gather
 from app.ports import OutboundMessage, Publisher
+from app.transport.consumer import BATCH_LIMIT
 from app.transport.metrics import Metrics
 from app.transport.outbox import MARK_LIMIT, SWEEP_LIMIT, Outbox, Topics, retried
 from tests.builders import COUPON, NOW
@@ -449,6 +450,10 @@ async def test_a_result_that_the_broker_refuses_does_not_hold_up_the_sweep_of_th
     assert await shop.log.waiting() == [first.decision]
     assert count(metrics, "publish_failures_total", topic="shop/prediction") == 1
     assert count(metrics, "outcomes_swept_total") == 1
+
+
+def test_a_sweep_gets_past_a_whole_batch() -> None:
+    assert SWEEP_LIMIT > BATCH_LIMIT  # whose decisions are all of one time, from which the next sweep goes on
 
 
 async def test_results_that_are_refused_for_good_do_not_keep_the_sweep_from_younger_ones() -> None:
