@@ -88,9 +88,8 @@ class LoopClient(paho.Client):
         if (sock := self.socket()) is None:
             return
         self._attached = sock.fileno()
-        self._last_msg_out = self._last_bytes_received = (
-            monotonic()
-        )  # connecting may have taken longer than a keepalive
+        # Connecting may have taken longer than a keepalive.
+        self._last_msg_out = self._last_bytes_received = monotonic()
         self._event_loop.add_reader(self._attached, self._read)
         self._tick()
         self._event_loop.call_soon(self._read_if_attached)  # what TLS has to say comes before an error in writing

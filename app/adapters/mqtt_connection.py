@@ -37,7 +37,7 @@ QUIET_SECONDS = 0.25
 UNLIMITED = 65_535
 FAILURE = 0x80  # the first of the reason codes that refuse
 UNREADABLE_TOPIC = "(a topic that is not UTF-8)"
-KEPT_BYTES = MAX_BODY_BYTES + 1  # hundreds of messages may wait for the database: one byte more is refused as well
+KEPT_BYTES = MAX_BODY_BYTES + 1  # a thousand messages may wait for the database: one byte more is refused as well
 NEVER_SEND_RETAINED = SubscribeOptions.RETAIN_DO_NOT_SEND
 
 
