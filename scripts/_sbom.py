@@ -23,6 +23,11 @@ CLASSIFIERS = {"Apache Software License": "Apache-2.0", "MIT License": "MIT"}
 # Where the metadata says nothing, not enough, or a whole text; colorama is installed on Windows alone.
 READ_BY_PEOPLE = {
     "colorama": "BSD-3-Clause",
+    "contourpy": "BSD-3-Clause",
+    "cycler": "BSD-3-Clause",
+    "jinja2": "BSD-3-Clause",
+    "kiwisolver": "BSD-3-Clause",
+    "matplotlib": "PSF-2.0",
     "scipy": "BSD-3-Clause",
     "shellingham": "ISC",
     "skops": "MIT",
@@ -39,7 +44,10 @@ SERVICE = "The service (`requirements.txt`)"
 VENDORED = (
     "In the repository itself: the viewer behind `/docs` (`app/transport/http/static`, with the texts of its licences)"
 )
-EMBEDDED = "For `scripts/run` alone: broker and PostgreSQL on a bare machine (`requirements-embedded.txt`)"
+MORE = {  # files of extras: what they are for
+    "requirements-embedded.txt": "For `scripts/run` alone: broker and PostgreSQL on a bare machine",
+    "requirements-training.txt": "For training alone: Parquet, data frames, plots",
+}
 
 
 class Package(NamedTuple):
@@ -55,17 +63,21 @@ def main() -> int:
     sbom, licences = PROJECT / "sbom.cdx.json", PROJECT / "docs" / "licences.md"
     own = own_version()
     service, vendored = pins("requirements.txt"), swagger_ui()
-    embedded = {name: version for name, version in pins("requirements-embedded.txt").items() if name not in service}
+    more = {file: {name: version for name, version in pins(file).items() if name not in service} for file in MORE}
     if "--check" not in sys.argv[1:]:
         packages = list(licensed(service))
         sbom.write_text(bill_of_materials(own, packages, vendored), encoding="utf-8")
-        licences.write_text(licence_list(packages, vendored, list(licensed(embedded))), encoding="utf-8")
+        licences.write_text(
+            licence_list(packages, vendored, {file: list(licensed(one)) for file, one in more.items()}),
+            encoding="utf-8",
+        )
     wanted = service | {vendored.name: vendored.version}
+    listed = {name: version for one in more.values() for name, version in one.items()}
     bill = json.loads(sbom.read_text(encoding="utf-8"))
     components = [bill["metadata"]["component"], *bill["components"]]
     stale = [
         *differences(sbom, wanted | {NAME: own}, {normal(one["name"]): one["version"] for one in components}),
-        *differences(licences, wanted | embedded, dict(ROW.findall(licences.read_text(encoding="utf-8")))),
+        *differences(licences, wanted | listed, dict(ROW.findall(licences.read_text(encoding="utf-8")))),
     ]
     sys.stderr.writelines(f"{line}; run scripts/sbom\n" for line in stale)
     return 1 if stale else 0
@@ -158,9 +170,10 @@ def component(package: Package, found: Mapping[str, Any] | None) -> dict[str, An
     return {**told, "licenses": [{"expression": package.licence}]}
 
 
-def licence_list(service: Sequence[Package], vendored: Package, embedded: Sequence[Package]) -> str:
+def licence_list(service: Sequence[Package], vendored: Package, more: Mapping[str, Sequence[Package]]) -> str:
     """The text of docs/licences.md."""
-    return "\n".join([INTRODUCTION, *table(SERVICE, service), *table(VENDORED, [vendored]), *table(EMBEDDED, embedded)])
+    extras = [line for file, packages in more.items() for line in table(f"{MORE[file]} (`{file}`)", packages)]
+    return "\n".join([INTRODUCTION, *table(SERVICE, service), *table(VENDORED, [vendored]), *extras])
 
 
 def table(title: str, packages: Sequence[Package]) -> Iterator[str]:

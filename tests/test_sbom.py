@@ -20,6 +20,7 @@ FILES = (
     "docs/licences.md",
     "pyproject.toml",
     "requirements-embedded.txt",
+    "requirements-training.txt",
     "requirements.txt",
     "sbom.cdx.json",
 )
@@ -81,6 +82,7 @@ def test_every_part_has_a_licence() -> None:
         ("requirements.txt", "\nuvicorn==", "\nuvicorn==9", "sbom.cdx.json has uvicorn in version "),
         ("requirements.txt", "\nuvicorn==", "\nhypercorn==", "sbom.cdx.json has hypercorn in version none"),
         ("requirements-embedded.txt", "\namqtt==", "\namqtt==9", "licences.md has amqtt in version "),
+        ("requirements-training.txt", "\npandas==", "\npandas==9", "licences.md has pandas in version "),
         (
             "app/transport/http/static/swagger-ui-bundle.js",
             'PACKAGE_VERSION:"',
