@@ -29,7 +29,8 @@ class Kind(StrEnum):
 class Column:
     """A column and its rules.
 
-    A number has bounds, both included; a text has a length, and must be one of `choices` unless there are none.
+    A number has bounds, both included; a text has a length, and must be one of `choices` unless there are none. A file
+    may lack the column altogether where it `may_be_absent`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Column:
     maximum: float = REAL_MAX
     max_length: int = 0
     choices: tuple[str, ...] = ()
+    may_be_absent: bool = False
 
 
 def parsed(column: Column, field: str) -> Value:

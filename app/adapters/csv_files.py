@@ -1,13 +1,14 @@
 """A folder of the four documented CSV files, and what the service makes of it without a database."""
 
-from collections.abc import Collection, Sequence
+import csv
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from app.adapters.csv_rows import BadRow, TableFile, read_file
 from app.adapters.rows import context_from_row, coupon_from_row, product_from_row, shift_dates
-from app.adapters.tables import TABLES, Row, Table
+from app.adapters.tables import CATALOGUE_TABLES, TABLES, Row, Table
 from app.domain.coupon import Coupon, Product
 from app.domain.customer import CustomerContext
 from app.domain.department import DepartmentNames
@@ -15,12 +16,18 @@ from app.errors import DatasetRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """The four files of a folder."""
+class CatalogueFiles:
+    """The three files of a shop's coupons and products."""
 
     products: TableFile
     coupons: TableFile
     links: TableFile
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(CatalogueFiles):
+    """The four files of a folder."""
+
     customers: TableFile
 
     @property
@@ -36,20 +43,40 @@ class Dataset:
 
 def read_folder(folder: Path) -> Dataset:
     """Read all four files. Raises DatasetRefused, naming every file and column that is missing."""
+    return Dataset(*_read_files(folder, TABLES))
+
+
+def read_catalogue_files(folder: Path) -> CatalogueFiles:
+    """Read the three of them that make a catalogue. Raises DatasetRefused, naming what is missing."""
+    return CatalogueFiles(*_read_files(folder, CATALOGUE_TABLES))
+
+
+def _read_files(folder: Path, tables: Sequence[Table]) -> list[TableFile]:
     problems: list[str] = []
     files: list[TableFile] = []
-    for table in TABLES:
+    for table in tables:
         try:
-            files.append(read_file(_path_of(folder, table), table))
+            files.append(read_file(path_of(folder, table), table))
         except DatasetRefused as error:
             problems.append(str(error))
     if problems:
         raise DatasetRefused("\n".join(problems))
-    return Dataset(*files)
+    return files
+
+
+def write_table(folder: Path, table: Table, rows: Iterable[Row]) -> None:
+    """Write the table's CSV file, whole or not at all. Raises OSError."""
+    path = folder / table.file_names[0]
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.column_names)
+        writer.writerows([row[name] for name in table.column_names] for row in rows)
+    part.replace(path)
 
 
 def orphans(
-    dataset: Dataset, coupon_ids: Collection[object] = (), product_ids: Collection[object] = ()
+    dataset: CatalogueFiles, coupon_ids: Collection[object] = (), product_ids: Collection[object] = ()
 ) -> tuple[BadRow, ...]:
     """The links to a coupon or a product that is neither in the files nor among the ids, which a database may know."""
     known = {
@@ -71,7 +98,7 @@ def with_shifted_dates(dataset: Dataset, today: date) -> tuple[Dataset, int]:
     return replace(dataset, coupons=replace(dataset.coupons, rows=tuple(shifted.rows))), shifted.years
 
 
-def catalogue_coupons(dataset: Dataset, departments: DepartmentNames) -> list[Coupon]:
+def catalogue_coupons(dataset: CatalogueFiles, departments: DepartmentNames) -> list[Coupon]:
     """The coupons with their products, both in the order of their ids; orphans are left out."""
     products = {row["product_id"]: product_from_row(row) for row in dataset.products.rows}
     products_of: dict[object, list[Product]] = {coupon_id: [] for coupon_id in _ids(dataset.coupons)}
@@ -89,7 +116,13 @@ def customer_contexts(dataset: Dataset, defaults: CustomerContext) -> dict[str, 
     return {str(row["customer_id"]): context_from_row(row, defaults) for row in dataset.customers.rows}
 
 
-def _path_of(folder: Path, table: Table) -> Path:
+def has_file(folder: Path, table: Table) -> bool:
+    """Whether the folder holds the table at all."""
+    return any((folder / name).is_file() for name in table.file_names)
+
+
+def path_of(folder: Path, table: Table) -> Path:
+    """The one file of the folder that holds the table. Raises DatasetRefused where there is none, or several."""
     paths = [path for name in table.file_names if (path := folder / name).is_file()]
     if len(paths) == 1:
         return paths[0]

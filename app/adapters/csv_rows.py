@@ -1,15 +1,22 @@
-"""Reads one CSV file of a documented table: by header, row by row, against the table's rules."""
+"""Reads one file of a table, CSV or Parquet: by header, row by row, against the table's rules."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.adapters.columns import Value, parsed
+from app.adapters.parquet_rows import SUFFIX as PARQUET
+from app.adapters.parquet_rows import parquet_records
 from app.adapters.tables import Row, Table, first_problem
 from app.errors import DatasetRefused
 
 SHOWN_LENGTH = 60
+SHOWN_BAD_ROWS = 20
+
+Records = Iterator[tuple[int, list[str] | str]]
+OnBytes = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,21 @@ class BadRow:
     column: str
     value: str
     rule: str
+
+
+def refusal_lines(bad_rows: Sequence[BadRow], refused: int) -> Iterator[str]:
+    """The first 20 bad rows in plain words, and how many more were refused."""
+    for bad in bad_rows[:SHOWN_BAD_ROWS]:
+        what = f'{bad.column} "{bad.value}" {bad.rule}' if bad.column else bad.rule
+        yield f"refused: {bad.file}, line {bad.line}: {what}"
+    if refused > SHOWN_BAD_ROWS:
+        yield f"refused: {refused - SHOWN_BAD_ROWS:,} more rows"
+
+
+def ignored_lines(file: str, table: str, columns: Sequence[str]) -> Iterator[str]:
+    """What is to be said of columns that nobody asked for."""
+    if columns:
+        yield f"ignored: {file} has columns that {table} has not: {', '.join(columns)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,47 +66,78 @@ class TableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTable:
+    """A file while it is read: each row, good or bad, with the line it starts on."""
+
+    file: str
+    rows: Iterator[tuple[int, Row | BadRow]]
+    ignored_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Header:
-    """How many fields a row has, and where the table's columns are."""
+    """How many fields a row has, and where the table's columns are; None for one that the file may lack."""
 
     width: int
-    positions: tuple[int, ...]
+    positions: tuple[int | None, ...]
     ignored_columns: tuple[str, ...]
 
 
 def read_file(path: Path, table: Table) -> TableFile:
-    """Read a file in UTF-8, with or without byte order mark; blank lines are none of its rows.
+    """Read a whole file; a second row of the same key is a bad one.
 
     Raises DatasetRefused when it cannot be read or lacks a column.
     """
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return _read(path, table, _records(file))
-    except OSError as error:
-        raise DatasetRefused(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _read(path: Path, table: Table, records: Iterator[tuple[int, list[str] | str]]) -> TableFile:
-    header = _header(path, table, next(records, (1, []))[1])
-    rows: list[Row] = []
+    good: list[Row] = []
     bad_rows: list[BadRow] = []
     line_of: dict[tuple[object, ...], int] = {}
-    for line, fields in records:
-        row = _checked(path.name, line, table, header, fields)
-        if isinstance(row, BadRow):
-            bad_rows.append(row)
-            continue
-        key = tuple(row[name] for name in table.key)
-        if key in line_of:
-            rule = f"must be unique: line {line_of[key]} has it already"
-            bad_rows.append(BadRow(path.name, line, ", ".join(table.key), ", ".join(map(str, key)), rule))
-            continue
-        line_of[key] = line
-        rows.append(row)
-    return TableFile(table, path.name, tuple(rows), tuple(line_of.values()), tuple(bad_rows), header.ignored_columns)
+    with open_table(path, table) as opened:
+        for line, row in opened.rows:
+            if isinstance(row, BadRow):
+                bad_rows.append(row)
+                continue
+            key = tuple(row[name] for name in table.key)
+            if key in line_of:
+                rule = f"must be unique: line {line_of[key]} has it already"
+                bad_rows.append(BadRow(path.name, line, ", ".join(table.key), ", ".join(map(str, key)), rule))
+                continue
+            line_of[key] = line
+            good.append(row)
+    return TableFile(table, path.name, tuple(good), tuple(line_of.values()), tuple(bad_rows), opened.ignored_columns)
 
 
-def _records(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | str]]:
+@contextmanager
+def open_table(path: Path, table: Table, on_bytes: OnBytes = lambda count: None) -> Iterator[OpenTable]:
+    """Read a file row by row: Parquet by its suffix, else CSV in UTF-8, with or without byte order mark.
+
+    Blank lines are none of its rows. `on_bytes` is told how much has been read, again and again. Raises DatasetRefused
+    when the file cannot be read or lacks a column.
+    """
+    try:
+        if path.suffix == PARQUET:
+            with parquet_records(path) as records:
+                yield _opened(path, table, records)
+        else:
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+                yield _opened(path, table, _records(_counted(file, on_bytes)))
+    except OSError as error:
+        raise DatasetRefused(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _opened(path: Path, table: Table, records: Records) -> OpenTable:
+    header = _header(path, table, next(records, (1, []))[1])
+    rows = ((line, _checked(path.name, line, table, header, fields)) for line, fields in records)
+    return OpenTable(path.name, rows, header.ignored_columns)
+
+
+def _counted(lines: Iterable[str], on_bytes: OnBytes) -> Iterator[str]:
+    """Tell of about as many bytes as the lines have characters."""
+    for line in lines:
+        on_bytes(len(line))
+        yield line
+
+
+def _records(lines: Iterable[str]) -> Records:
     """The line each record starts on, and its fields; a rule where there is no telling its fields."""
     reader = csv.reader(lines, strict=True)
     while True:
@@ -104,14 +157,19 @@ def _header(path: Path, table: Table, fields: list[str] | str) -> _Header:
     if isinstance(fields, str) or not fields:
         raise DatasetRefused(f"{path} has no header")
     names = [name.strip().casefold() for name in fields]
-    wrong = [name for name in table.column_names if names.count(name) != 1]
+    wrong = [
+        column.name
+        for column in table.columns
+        if names.count(column.name) != 1 and not (column.may_be_absent and column.name not in names)
+    ]
     if wrong:
         raise DatasetRefused(
             f"{path} must have each of these columns once, separated by commas: {', '.join(wrong)};"
             f" its header is {_shown(','.join(fields))}"
         )
     ignored = tuple(_shown(field) for field, name in zip(fields, names, strict=True) if name not in table.column_names)
-    return _Header(len(fields), tuple(names.index(name) for name in table.column_names), ignored)
+    positions = tuple(names.index(name) if name in names else None for name in table.column_names)
+    return _Header(len(fields), positions, ignored)
 
 
 def _checked(file: str, line: int, table: Table, header: _Header, fields: list[str] | str) -> Row | BadRow:
@@ -122,6 +180,9 @@ def _checked(file: str, line: int, table: Table, header: _Header, fields: list[s
         return BadRow(file, line, "", _shown(",".join(fields)), rule)
     row: dict[str, Value] = {}
     for column, position in zip(table.columns, header.positions, strict=True):
+        if position is None:
+            row[column.name] = None
+            continue
         try:
             row[column.name] = parsed(column, fields[position])
         except ValueError as error:

@@ -6,11 +6,12 @@ what it should be raises ValueError with a sentence; what is merely missing take
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 
 import numpy as np
 
+from app.adapters.columns import WHOLE_NUMBER
 from app.adapters.tables import COUPON_INFO, Row, first_problem
 from app.domain.coupon import Coupon, CouponType, Product
 from app.domain.customer import CustomerContext, Gender
@@ -64,6 +65,17 @@ def context_from_row(row: Row, defaults: CustomerContext) -> CustomerContext:
         ),
         total_items_bought=_whole(row["total_items_bought"], defaults.total_items_bought),
     )
+
+
+def row_from_context(context: CustomerContext) -> Row:
+    """A row of customer_info; an id that is a whole number becomes one, no gender becomes NULL."""
+    key = context.customer_id
+    is_whole = WHOLE_NUMBER.fullmatch(key) is not None and str(int(key)) == key
+    return {
+        **asdict(context),
+        "customer_id": int(key) if is_whole else key,
+        "gender": context.gender.value or None,
+    }
 
 
 def shortest(value: float) -> float:

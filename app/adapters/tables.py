@@ -119,4 +119,5 @@ CUSTOMER_INFO = Table(
     ),
     key=("customer_id",),
 )
-TABLES = (PRODUCT_INFO, COUPON_INFO, COUPON_PRODUCT, CUSTOMER_INFO)  # what is referred to comes first
+CATALOGUE_TABLES = (PRODUCT_INFO, COUPON_INFO, COUPON_PRODUCT)
+TABLES = (*CATALOGUE_TABLES, CUSTOMER_INFO)  # what is referred to comes first

@@ -45,24 +45,25 @@ def generate(
     products: int = 3000,
     coupons: int = 1000,
     year: int = DEFAULT_YEAR,
+    years: int = YEARS_OF_HISTORY,
 ) -> Shop:
     """Make a shop; the same arguments give the same shop.
 
-    Every year of the history had as many coupons as `year`. Products and coupons are spread over five departments, of
-    which none may be empty: fewer than 25 products or 5 coupons raise ValueError.
+    Each of the `years` of the history had as many coupons as `year`. Products and coupons are spread over five
+    departments, of which none may be empty: fewer than 25 products or 5 coupons raise ValueError.
     """
     if customers < 1 or products < 25 or coupons < 5:
         raise ValueError("a shop has at least 1 customer, 25 products and 5 coupons")
     seeds = np.random.SeedSequence(seed).spawn(7)
     product_rng, coupon_rng, customer_rng = (np.random.default_rng(part) for part in seeds[:3])
-    start, end = np.datetime64(f"{year - YEARS_OF_HISTORY}-01-01"), np.datetime64(f"{year}-01-01")
+    start, end = np.datetime64(f"{year - years}-01-01"), np.datetime64(f"{year}-01-01")
     assortment = make_products(product_rng, products)
     catalogue = make_coupons(coupon_rng, assortment, coupons, year, first_id=1)
     past = [
         coupon
-        for back in range(YEARS_OF_HISTORY, 0, -1)
+        for back in range(years, 0, -1)
         for coupon in make_coupons(
-            coupon_rng, assortment, coupons, year - back, first_id=1 + (1 + YEARS_OF_HISTORY - back) * coupons
+            coupon_rng, assortment, coupons, year - back, first_id=1 + (1 + years - back) * coupons
         )
     ]
     people, traits = make_customers(customer_rng, customers, start, end)

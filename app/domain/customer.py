@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+USUAL_AGE = 38  # of somebody who has not told
+
 
 class Gender(StrEnum):
     """As the documented tables spell it; UNKNOWN where the central does not say."""

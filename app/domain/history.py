@@ -4,13 +4,13 @@ Columnar: every array of a table has one entry for each row. Customers, products
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.coupon import Coupon
-from app.domain.customer import CustomerContext, Gender
+from app.domain.customer import USUAL_AGE, CustomerContext, Gender
 from app.domain.features import Floats
 
 Ints = NDArray[np.int64]
@@ -25,7 +25,7 @@ _SPAN = 1 << 20  # more days than any history has: customer * _SPAN + day sorts 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Customers:
-    """Who they are; `born` has the shape (customers,), in days."""
+    """Who they are; `born` has the shape (customers,), in days, NEVER where nobody knows."""
 
     ids: Sequence[str]
     genders: Sequence[Gender]
@@ -75,32 +75,69 @@ class History:
     issues: CouponIssues
 
 
+def before(history: History, day: np.datetime64) -> History:
+    """What had happened before `day` began."""
+    purchases, issues = history.purchases, history.issues
+    bought, issued = purchases.day < day, issues.day < day
+    redeemed_on = issues.redeemed_on[issued]
+    return replace(
+        history,
+        purchases=Purchases(*(getattr(purchases, one.name)[bought] for one in fields(Purchases))),
+        issues=CouponIssues(
+            issues.customer[issued],
+            issues.coupon[issued],
+            issues.day[issued],
+            np.where(redeemed_on < day, redeemed_on, NEVER),
+        ),
+    )
+
+
+def day_after(history: History) -> np.datetime64:
+    """The first day of which the history holds nothing. Raises ValueError for one that holds nothing at all."""
+    days = np.concatenate([history.purchases.day, history.issues.day, history.issues.redeemed_on])
+    days = days[~np.isnat(days)]
+    if not len(days):
+        raise ValueError("the history holds neither purchases nor coupons handed out")
+    return np.datetime64(days.max() + 1, "D")
+
+
 def contexts_as_of(history: History, customer: Ints, day: Days) -> list[CustomerContext]:
     """What was known of `customer[i]` before `day[i]` began: nothing of that day, nothing later.
 
     Both arrays have the shape (n,). Means have two decimals. The mean discount is that of the coupons used.
     """
-    items, cents, products, products_with_coupon = _totals_before(
-        _purchase_key(history), _bought(history), customer, day
-    )
-    used, percents = _totals_before(_use_key(history), _discounts(history), customer, day)
-    means = np.round(cents / np.maximum(items, 1) / _CENTS, 2)
-    mean_discounts = np.round(percents / np.maximum(used, 1) / _CENTS, 2)
-    columns = (
-        _ages(history.customers.born[customer], day),
-        means,
-        used,
-        mean_discounts,
-        products,
-        products_with_coupon,
-        items,
-    )
-    who = customer.tolist()
-    ids, genders = history.customers.ids, history.customers.genders
-    return [
-        CustomerContext(ids[index], genders[index], *row)
-        for index, *row in zip(who, *(column.tolist() for column in columns), strict=True)
-    ]
+    return Past(history).contexts(customer, day)
+
+
+class Past:
+    """A history added up once, to be asked for many customers and days."""
+
+    def __init__(self, history: History) -> None:
+        self._customers = history.customers
+        self._bought = _RunningSums(_purchase_key(history), _bought(history))
+        self._used = _RunningSums(_use_key(history), _discounts(history))
+
+    def contexts(self, customer: Ints, day: Days) -> list[CustomerContext]:
+        """See contexts_as_of."""
+        items, cents, products, products_with_coupon = self._bought.before(customer, day)
+        used, percents = self._used.before(customer, day)
+        means = np.round(cents / np.maximum(items, 1) / _CENTS, 2)
+        mean_discounts = np.round(percents / np.maximum(used, 1) / _CENTS, 2)
+        columns = (
+            _ages(self._customers.born[customer], day),
+            means,
+            used,
+            mean_discounts,
+            products,
+            products_with_coupon,
+            items,
+        )
+        who = customer.tolist()
+        ids, genders = self._customers.ids, self._customers.genders
+        return [
+            CustomerContext(ids[index], genders[index], *row)
+            for index, *row in zip(who, *(column.tolist() for column in columns), strict=True)
+        ]
 
 
 def _purchase_key(history: History) -> Ints:
@@ -145,18 +182,23 @@ def _is_first(purchases: Purchases, counts: NDArray[np.bool_]) -> Ints:
     return first
 
 
-def _totals_before(key: Ints, amounts: Ints, customer: Ints, day: Days) -> Ints:
-    """Sums of `amounts`, shape (k, rows), over the rows of each customer before each day: shape (k, n).
+class _RunningSums:
+    """Sums of `amounts`, shape (k, rows), over the rows of each customer up to any day.
 
     Whole numbers, so that no rounding carries over from one customer, or from the future, to another sum.
     """
-    order = np.argsort(key, kind="stable")
-    running = np.zeros((len(amounts), len(key) + 1), dtype=np.int64)
-    np.cumsum(amounts[:, order], axis=1, out=running[:, 1:])
-    ordered = key[order]
-    start = np.searchsorted(ordered, customer * _SPAN - _SPAN // 2)
-    end = np.searchsorted(ordered, _key(customer, day))
-    return running[:, end] - running[:, start]
+
+    def __init__(self, key: Ints, amounts: Ints) -> None:
+        order = np.argsort(key, kind="stable")
+        self._key = key[order]
+        self._running = np.zeros((len(amounts), len(key) + 1), dtype=np.int64)
+        np.cumsum(amounts[:, order], axis=1, out=self._running[:, 1:])
+
+    def before(self, customer: Ints, day: Days) -> Ints:
+        """Of each customer before each day, both of the shape (n,): shape (k, n)."""
+        start = np.searchsorted(self._key, customer * _SPAN - _SPAN // 2)
+        end = np.searchsorted(self._key, _key(customer, day))
+        return self._running[:, end] - self._running[:, start]
 
 
 def _key(customer: Ints, day: Days) -> Ints:
@@ -164,9 +206,9 @@ def _key(customer: Ints, day: Days) -> Ints:
 
 
 def _ages(born: Days, day: Days) -> Ints:
-    """Whole years from birth to the day."""
+    """Whole years from birth to the day; the usual age where the birth is not known."""
     months = day.astype("datetime64[M]").astype(np.int64) - born.astype("datetime64[M]").astype(np.int64)
     day_of_month = day - day.astype("datetime64[M]")
     birth_day_of_month = born - born.astype("datetime64[M]")
-    ages: Ints = (months - (day_of_month < birth_day_of_month)) // 12
-    return ages
+    ages = (months - (day_of_month < birth_day_of_month)) // 12
+    return np.asarray(np.where(np.isnat(born), USUAL_AGE, ages))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from app.domain.customer import CustomerContext, Gender
+from app.domain.customer import USUAL_AGE, CustomerContext, Gender
 
 UINT32_MAX = 2**32 - 1
 LAST_PORT = 65535
@@ -113,7 +113,7 @@ def customer_with(values: Mapping[str, str]) -> CustomerContext:
     del readers["customer_id"]
     fields: dict[str, Any] = {
         "gender": Gender.UNKNOWN,
-        "age": 38,
+        "age": USUAL_AGE,
         "mean_buy_price": 30.0,
         "total_coupons_used": 5,
         "mean_discount_received": 10.0,

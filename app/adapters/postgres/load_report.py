@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.adapters.csv_rows import BadRow
-
-SHOWN_BAD_ROWS = 20
+from app.adapters.csv_rows import BadRow, ignored_lines, refusal_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class LoadReport:
 
 def lines(report: LoadReport) -> list[str]:
     """The report in plain words, with the first 20 bad rows."""
-    return [*_table_lines(report), *_bad_row_lines(report), *_remarks(report)]
+    return [*_table_lines(report), *refusal_lines(report.bad_rows, report.refused), *_remarks(report)]
 
 
 def _table_lines(report: LoadReport) -> Iterator[str]:
@@ -62,19 +60,9 @@ def _in_columns(table: str, file: str, *counts: str) -> str:
     return f"{table:<16}{file:<20}" + "".join(f"{count:>10}" for count in counts)
 
 
-def _bad_row_lines(report: LoadReport) -> Iterator[str]:
-    for bad in report.bad_rows[:SHOWN_BAD_ROWS]:
-        where = f"{bad.file}, line {bad.line}"
-        what = f'{bad.column} "{bad.value}" {bad.rule}' if bad.column else bad.rule
-        yield f"refused: {where}: {what}"
-    if report.refused > SHOWN_BAD_ROWS:
-        yield f"refused: {report.refused - SHOWN_BAD_ROWS:,} more rows"
-
-
 def _remarks(report: LoadReport) -> Iterator[str]:
     for table in report.tables:
-        if table.ignored_columns:
-            yield f"ignored: {table.file} has columns that {table.table} has not: {', '.join(table.ignored_columns)}"
+        yield from ignored_lines(table.file, table.table, table.ignored_columns)
     if report.orphans:
         yield f"orphans: {report.orphans:,} links to what is neither in the files nor in the database"
     if report.coupons_without_products:
