@@ -7,6 +7,9 @@
     ├── EventRefused            an event that the contract refuses
     ├── DatasetRefused          a data folder that cannot be loaded at all
     ├── ModelRefused            a model artefact that must not be used
+    ├── ModelUnknown            the registry has no such model
+    ├── ModelInUse              a model that an alias names cannot be deleted
+    ├── PromotionRefused        a model that is not to succeed the champion
     ├── PublishRefused          the broker says no to a message
     ├── MigrationRefused        a revision that the database cannot be brought to
     ├── EmbeddedFailed          a server that was to run beside the service does not start
@@ -61,6 +64,25 @@ class DatasetRefused(ServiceError):
 
 class ModelRefused(ServiceError):
     """A model artefact must not be used: wrong checksum, unknown types, or other features than this version encodes."""
+
+
+class ModelUnknown(ServiceError):
+    """The registry has no model of this version."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"there is no model {version!r}")
+
+
+class ModelInUse(ServiceError):
+    """An alias names the model."""
+
+
+class PromotionRefused(ServiceError):
+    """A model falls behind the champion; `objections` holds a sentence for each figure."""
+
+    def __init__(self, version: str, objections: Sequence[str]) -> None:
+        super().__init__(f"{version} is not promoted: {'; '.join(objections)}")
+        self.objections = tuple(objections)
 
 
 class PublishRefused(ServiceError):

@@ -40,10 +40,11 @@ SAME_SCORE = 1e-9
 class DecisionTerms:
     """What the shop has decided about its decisions.
 
-    `threshold` is the probability that an offer must exceed; coupons are valid by the calendar of `time_zone`.
+    `threshold` is the probability that an offer must exceed, None: what the model advises; coupons are valid by the
+    calendar of `time_zone`.
     """
 
-    threshold: float
+    threshold: float | None
     deployment: str
     unknown_customer: CustomerContext
     time_zone: tzinfo
@@ -258,8 +259,8 @@ def _basis(
         catalogue_version=catalogue.version,
         scorer=trace.scores.scorer,
         model_version=trace.scores.model_version,
-        threshold=terms.threshold,
-        deployment=terms.deployment,
+        threshold=trace.scores.advised_threshold if terms.threshold is None else terms.threshold,
+        deployment=f"{terms.deployment}@{trace.scores.model_version}",
         seed=one.event.decision_id.int & 0x7FFF_FFFF_FFFF_FFFF,
     )
 
@@ -332,6 +333,8 @@ async def remake(services: Services, decision: Decision) -> list[Verdict] | None
         return None
     screening = catalogue.screening(decision.event.department, basis.today)
     (scores,) = await services.scorer.score([basis.context], [screening])
+    if scores.model_version != basis.model_version:
+        return None
     is_late = decision.outcome.reason is Reason.LATE_EVENT
     outcome = decide(screening, scores.values, basis.threshold, basis.context_source, is_late=is_late)
     if not _agree(outcome, decision.outcome):

@@ -185,7 +185,7 @@ async def _start(
         log=storage.log,
         dead_letters=storage.dead_letters,
         encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
-        terms=_build_terms(settings, model),
+        terms=_build_terms(settings),
         clock=partial(datetime.now, UTC),
     )
     ring = await _start_keys(settings, services, storage, background, open_routes)
@@ -249,16 +249,16 @@ def _build_scorer(settings: Settings, client: httpx.AsyncClient, model: SklearnS
         settings.coupon_scorer_url,
         settings.coupon_scorer_timeout_seconds,
         Breaker(),
+        lambda: model.threshold,
         health.reporter("scorer"),
     )
     return FallbackScorer(outside, model)
 
 
-def _build_terms(settings: Settings, model: SklearnScorer) -> DecisionTerms:
-    threshold = settings.prediction_threshold
+def _build_terms(settings: Settings) -> DecisionTerms:
     return DecisionTerms(
-        threshold=model.threshold if threshold is None else threshold,
-        deployment=f"default@{model.version}",
+        threshold=settings.prediction_threshold,
+        deployment="default",
         unknown_customer=settings.unknown_customer,
         time_zone=ZoneInfo(settings.store_timezone),
         context_ttl=timedelta(seconds=settings.client_context_ttl_seconds),

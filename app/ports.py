@@ -17,6 +17,8 @@ from app.domain.decision import Decision
 from app.domain.eligibility import Screening
 from app.domain.event import FocusEvent
 from app.domain.features import Floats
+from app.domain.model_card import ModelCard
+from app.domain.registry import Alias, AliasChange, RegisteredModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,15 @@ class UnknownCustomer:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Probabilities of redemption, shape (n,), NaN where the scorer gave none; and which scorer and model spoke."""
+    """Probabilities of redemption, shape (n,), NaN where the scorer gave none; and which scorer and model spoke.
+
+    Below `advised_threshold` the model's card advises to offer nothing.
+    """
 
     values: Floats
     scorer: str
     model_version: str
+    advised_threshold: float
 
 
 @dataclass(slots=True)
@@ -112,6 +118,15 @@ class Scorer(Protocol):
         ...
 
 
+class Model(Scorer, Protocol):
+    """A scorer in the process, with its card."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What is known of it."""
+        ...
+
+
 class DecisionLog(Protocol):
     """Every decision, once: the truth about what was decided, and the outbox of what is to be published."""
 
@@ -168,6 +183,64 @@ class ApiKeys(Protocol):
 
     async def revoke(self, key_id: str, at: datetime) -> bool:
         """End a key at this time; an earlier end stands. Whether there is such a key. Raises DatabaseUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files of a model, as bytes; `trees` only where it is made of trees."""
+
+    card: bytes
+    model: bytes
+    trees: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """What a model has shown: the largest gap between what the service would serve and what the model itself says, the
+    largest gap to the scores on its card, and how long 190 candidates take.
+    """
+
+    parity: float
+    self_check: float
+    milliseconds: float
+
+
+class ModelChecker(Protocol):
+    """Tries a model where it can do no harm."""
+
+    async def check(self, files: ModelFiles) -> ModelCheck:
+        """Build the model and let it score. Raises ModelRefused for one that must not be used."""
+        ...
+
+
+class ModelRegistry(Protocol):
+    """The models that may be put into service, and which of them are."""
+
+    async def models(self) -> Sequence[RegisteredModel]:
+        """Every model, in the order of registration. Raises DatabaseUnavailable."""
+        ...
+
+    async def files(self, version: str) -> ModelFiles | None:
+        """The files of a version, None where there is no such model. Raises DatabaseUnavailable."""
+        ...
+
+    async def add(self, card: ModelCard, files: ModelFiles, registered_at: datetime, created_by: str) -> bool:
+        """Keep a model; whether it is new. Raises DatabaseUnavailable."""
+        ...
+
+    async def remove(self, version: str) -> bool:
+        """Delete a model that no alias names; whether that was done. Raises DatabaseUnavailable."""
+        ...
+
+    async def changes(self) -> Sequence[AliasChange]:
+        """What every alias has named, in the order of time. Raises DatabaseUnavailable."""
+        ...
+
+    async def point(
+        self, alias: Alias, version: str | None, changed_by: str, reason: str, *, is_forced: bool
+    ) -> AliasChange | None:
+        """Let an alias name a version from now on; None where there is no such model. Raises DatabaseUnavailable."""
         ...
 
 

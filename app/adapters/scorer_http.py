@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import httpx
@@ -35,7 +36,10 @@ ANSWER = TypeAdapter(list[Prediction])
 
 
 class HttpScorer:
-    """Scorer at one URL, one request for each customer, all at once."""
+    """Scorer at one URL, one request for each customer, all at once.
+
+    The service says nothing of a threshold: `advised_threshold` does, of the model in the process.
+    """
 
     def __init__(
         self,
@@ -43,8 +47,10 @@ class HttpScorer:
         url: str,
         deadline_seconds: float,
         breaker: Breaker,
+        advised_threshold: Callable[[], float],
         report: Callable[[str | None], None] = lambda problem: None,
     ) -> None:
+        self._advised_threshold = advised_threshold
         self._caller = HttpCaller(client, deadline_seconds, MAX_ANSWER_BYTES, breaker, report)
         self._url = url
 
@@ -61,7 +67,7 @@ class HttpScorer:
                 values[index] = predictions.get(coupon.coupon_id, math.nan)
             if np.isnan(values).all():
                 raise ScorerUnavailable("the prediction service scored none of the coupons")
-        return Scores(values, REMOTE, REMOTE)
+        return Scores(values, REMOTE, REMOTE, self._advised_threshold())
 
     async def _ask(self, customer: CustomerContext, screening: Screening) -> dict[str, float]:
         try:
@@ -95,7 +101,7 @@ class FallbackScorer:
             (scores,) = await self._first.score([customer], [screening])
         except ScorerUnavailable:
             (scores,) = await self._second.score([customer], [screening])
-            return Scores(scores.values, FALLBACK, scores.model_version)
+            return replace(scores, scorer=FALLBACK)
         return scores
 
 

@@ -30,19 +30,15 @@ from app.domain.features import (
     encode,
 )
 from app.domain.linear import LinearModel
-from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json
+from app.domain.model_card import ALLOWED_TYPES, CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json
 from app.domain.trees import PreparedCoupons, TreeModel, trees_from_bytes
 from app.errors import ModelRefused
-from app.ports import Scores
+from app.ports import ModelFiles, Scores
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 SCORER = "in_process"
-
-# Beside what skops trusts by itself. Trees are not among them: scikit-learn reads their nodes without a check of
-# bounds, so that a crafted file could crash the process.
-ALLOWED_TYPES = ("sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration")
 
 # What skops, numpy and scikit-learn raise for a file that is damaged or made up; its refused types are a TypeError.
 UNREADABLE = (
@@ -92,7 +88,7 @@ class SklearnScorer:
         """Score the candidates of screening i for customer i, at once: the work is too short to leave the loop."""
         known = customer_matrix(customers)
         return [
-            Scores(self._probabilities(known[index], screening), SCORER, self.version)
+            Scores(self._probabilities(known[index], screening), SCORER, self.version, self.threshold)
             for index, screening in enumerate(screenings)
         ]
 
@@ -101,19 +97,48 @@ class SklearnScorer:
 
 
 def load_model(folder: Path) -> SklearnScorer:
-    """The scorer made of the files of a model in the folder.
+    """The scorer made of the files of a model in the folder. Raises ModelRefused as `build_scorer` does."""
+    return build_scorer(read_files(folder), folder)
+
+
+def read_files(folder: Path) -> ModelFiles:
+    """The files of a model. Raises ModelRefused where one cannot be read."""
+    trees = folder / TREES_FILE
+    return ModelFiles(
+        card=_read(folder / CARD_FILE), model=_read(folder / MODEL_FILE), trees=_read(trees) if trees.exists() else None
+    )
+
+
+def build_scorer(files: ModelFiles, where: Path) -> SklearnScorer:
+    """The scorer made of the files of a model, which come from the folder `where`, or would in a folder.
 
     Raises ModelRefused for files that are missing, damaged, not those of the card, hostile, or made for other features
     than this version encodes.
     """
-    card = _read_card(folder / CARD_FILE)
-    data = _read_as_described(folder / MODEL_FILE, card.model_sha256)
-    if card.linear is not None:
-        return SklearnScorer(card, _by_weights(LinearModel.of(card.linear)))
-    if card.trees_sha256 is not None:
-        path = folder / TREES_FILE
-        return SklearnScorer(card, _by_trees(_read_as_described(path, card.trees_sha256), path))
-    return SklearnScorer(card, _by_asking(data, folder / MODEL_FILE))
+    card = checked_card(files.card, where / CARD_FILE)
+    _check_digest(files.model, card.model_sha256, where / MODEL_FILE)
+    linear = None if card.linear is None else _by_weights(LinearModel.of(card.linear))
+    trees = None if card.trees_sha256 is None else _by_trees(_trees_of(files, card, where), where / TREES_FILE)
+    if linear is not None and trees is not None:
+        return SklearnScorer(card, _blended(linear, trees, card.linear_weight))
+    return SklearnScorer(card, linear or trees or reference(files, where))
+
+
+def reference(files: ModelFiles, where: Path) -> Predict:
+    """What the model itself says, slowly. Raises ModelRefused as `build_scorer` does."""
+    return _by_asking(files.model, where / MODEL_FILE)
+
+
+def _trees_of(files: ModelFiles, card: ModelCard, where: Path) -> bytes:
+    path = where / TREES_FILE
+    if files.trees is None:
+        raise ModelRefused(f"{path} is missing")
+    _check_digest(files.trees, str(card.trees_sha256), path)
+    return files.trees
+
+
+def _blended(linear: Predict, trees: Predict, weight: float) -> Predict:
+    return lambda customer, screening: weight * linear(customer, screening) + (1 - weight) * trees(customer, screening)
 
 
 def _by_weights(model: LinearModel) -> Predict:
@@ -152,13 +177,12 @@ def probabilities_of(model: "ClassifierMixin", customer: Floats, coupons: Floats
     return np.asarray(model.predict_proba(encode(customer[np.newaxis], coupons))[:, 1], dtype=np.float64)
 
 
-def _read_card(path: Path) -> ModelCard:
+def checked_card(data: bytes, path: Path) -> ModelCard:
+    """The card, if it is that of a model for the features of this version. Raises ModelRefused."""
     try:
-        card = card_from_json(_read(path).decode())
+        card = card_from_json(data.decode())
     except (ValueError, OverflowError, RecursionError) as error:
         raise ModelRefused(f"{path} is no model card: {error}") from error
-    if card.linear is not None and card.trees_sha256 is not None:
-        raise ModelRefused(f"{path} speaks of a linear model and of trees")
     if card.encoding_version != ENCODING_VERSION:
         raise ModelRefused(
             f"{card.version} was made for encoding {card.encoding_version} of the features, this is {ENCODING_VERSION}"
@@ -177,11 +201,9 @@ def _read(path: Path) -> bytes:
         raise ModelRefused(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read_as_described(path: Path, digest: str) -> bytes:
-    data = _read(path)
+def _check_digest(data: bytes, digest: str, path: Path) -> None:
     if sha256(data).hexdigest() != digest:
         raise ModelRefused(f"{path} is not the file that its card describes: its sha256 differs")
-    return data
 
 
 def _build(data: bytes, path: Path) -> "ClassifierMixin":

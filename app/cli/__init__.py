@@ -2,8 +2,9 @@
 
 import typer
 
-from app.cli import data, instances, making, service
+from app.cli import data, instances, making, service, training
 from app.cli.customers import customer_cli
+from app.cli.history import history_cli
 from app.cli.keys import key_cli
 from app.cli.work import EXIT_REFUSED, fail
 from app.errors import ConfigurationError, ServiceError
@@ -18,10 +19,12 @@ cli = typer.Typer(
 for command in (
     *(service.serve, service.run, instances.drain, instances.adopt),
     *(data.migrate, data.load, data.export),
-    *(service.central, making.datagen, making.train, making.schema, service.config),
+    *(service.central, making.datagen, making.schema, service.config),
+    *(training.train, training.evaluate, training.compare),
 ):
     cli.command()(command)
 cli.add_typer(customer_cli, name="customer")
+cli.add_typer(history_cli, name="history")
 cli.add_typer(key_cli, name="key")
 
 

@@ -1,19 +1,11 @@
-"""What is made ahead: an artificial shop, a model, the generated files."""
+"""What is made ahead: an artificial shop, the generated files."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli.work import PROJECT
-
-
-class ModelName(StrEnum):
-    """What can be trained; here because the command line must not import scikit-learn to say it."""
-
-    LOGISTIC = "logistic"
-    HIST_GRADIENT_BOOSTING = "hist_gradient_boosting"
 
 
 def datagen(
@@ -24,6 +16,7 @@ def datagen(
     coupons: Annotated[int, typer.Option(min=5)] = 1000,
     year: Annotated[int | None, typer.Option(help="Year of the coupons' dates.", min=1972, max=9999)] = None,
     history: Annotated[Path | None, typer.Option(help="Where to write purchases and coupon use as well.")] = None,
+    years: Annotated[int, typer.Option(help="How many years the history goes back.", min=1, max=20)] = 2,
 ) -> None:
     """Make an artificial shop: customers, products, coupons, and the history behind them."""
     from app.datagen import generate
@@ -35,6 +28,7 @@ def datagen(
         products=products,
         coupons=coupons,
         year=generate.DEFAULT_YEAR if year is None else year,
+        years=years,
     )
     write_dataset(shop, out)
     typer.echo(
@@ -43,26 +37,6 @@ def datagen(
     if history is not None:
         write_history(shop, history)
         typer.echo(f"{history}: purchases and coupon use")
-
-
-def train(
-    out: Annotated[Path, typer.Option(help="Folder to write the model's files to.")] = Path("model"),
-    model: Annotated[ModelName, typer.Option(help="What kind of model.")] = ModelName.LOGISTIC,
-    seed: Annotated[int | None, typer.Option(help="Seed of the artificial history and of the fit.")] = None,
-) -> None:
-    """Train a model on the history of the artificial shop."""
-    from datetime import UTC, datetime
-
-    from app.datagen import generate
-    from app.training.train import train as train_model
-
-    used_seed = generate.DEFAULT_SEED if seed is None else seed
-    typer.echo("making the history")
-    shop = generate.generate(used_seed)
-    card = train_model(
-        shop.history, seed=used_seed, out=out, created_at=datetime.now(UTC), report=typer.echo, name=model.value
-    )
-    typer.echo(f"{out}: {card.version}; use it with MODEL_DIR={out}")
 
 
 def schema(

@@ -2,10 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
+# Of scikit-learn, beside what skops trusts by itself.
+ALLOWED_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
 MODEL_FILE, TREES_FILE, CARD_FILE = "model.skops", "trees.npz", "card.json"  # of a folder that holds a model
 
 
@@ -28,15 +34,26 @@ class LinearForm:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """How values of one kind were spread: `shares` of them below the first edge, between two, above the last."""
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """The passport of a model artefact; made by training, checked at load.
 
     With a `linear` form the service scores without the artefact, as with trees, which are a file of their own with the
-    digest `trees_sha256`; both are None for a model of another kind.
+    digest `trees_sha256`; both are None for a model of another kind. A model that has both is a blend: the mean of
+    their probabilities, that of the linear form with the weight `linear_weight`.
 
     `data_sha256` is of the history that the model was trained on, `model_sha256` of the artefact's bytes. `fit`,
-    `calibration` and `validation` follow each other in time; `metrics` and those of the `popularity` baseline were
-    measured on the last. `threshold` is a probability.
+    `calibration` and `validation` follow each other in time; `metrics`, their 95 % `intervals` and those of the
+    `baselines` were measured on the last. `threshold` is a probability. `settings` are those of the model's parts.
+    `self_check` is what the model says of `app.domain.probe`. `distributions` are those of the score and the features
+    in the validation period, for drift to be seen.
     """
 
     name: str
@@ -51,12 +68,20 @@ class ModelCard:
     validation: DataWindow
     is_calibrated: bool
     metrics: Mapping[str, float]
-    popularity: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    baselines: Mapping[str, Mapping[str, float]]
     threshold: float
     threshold_reason: str
+    settings: Mapping[str, Mapping[str, float]]
     libraries: Mapping[str, str]
     model_sha256: str
+    self_check: tuple[float, ...]
+    distributions: Mapping[str, Distribution]
+    intended_use: str
+    limits: tuple[str, ...]
+    data_licence: str
     linear: LinearForm | None = None
+    linear_weight: float = 1.0
     trees_sha256: str | None = None
 
 
@@ -84,12 +109,20 @@ def card_from_json(text: str) -> ModelCard:
             validation=_window(fields["validation"]),
             is_calibrated=bool(fields["is_calibrated"]),
             metrics=_figures(fields["metrics"]),
-            popularity=_figures(fields["popularity"]),
+            intervals={str(name): _interval(value) for name, value in fields["intervals"].items()},
+            baselines={str(name): _figures(figures) for name, figures in fields["baselines"].items()},
             threshold=_probability(fields["threshold"]),
             threshold_reason=str(fields["threshold_reason"]),
+            settings={str(name): _figures(one) for name, one in fields["settings"].items()},
             libraries={str(name): str(version) for name, version in fields["libraries"].items()},
             model_sha256=str(fields["model_sha256"]),
+            self_check=tuple(map(_probability, fields["self_check"])),
+            distributions={str(name): _distribution(one) for name, one in fields["distributions"].items()},
+            intended_use=str(fields["intended_use"]),
+            limits=tuple(map(str, fields["limits"])),
+            data_licence=str(fields["data_licence"]),
             linear=_linear(fields.get("linear"), len(fields["features"])),
+            linear_weight=_probability(fields.get("linear_weight", 1.0)),
             trees_sha256=None if fields.get("trees_sha256") is None else str(fields["trees_sha256"]),
         )
     except KeyError as error:
@@ -122,10 +155,22 @@ def _figures(fields: Mapping[str, float]) -> Mapping[str, float]:
     return {str(name): float(value) for name, value in fields.items()}
 
 
+def _interval(value: Sequence[float]) -> tuple[float, float]:
+    low, high = value
+    return float(low), float(high)
+
+
+def _distribution(fields: Mapping[str, Sequence[float]]) -> Distribution:
+    found = Distribution(tuple(map(float, fields["edges"])), tuple(map(_probability, fields["shares"])))
+    if len(found.shares) != len(found.edges) + 1:
+        raise ValueError("a distribution has one share more than edges")
+    return found
+
+
 def _probability(value: float) -> float:
     probability = float(value)
     if not math.isfinite(probability) or not 0 <= probability <= 1:
-        raise ValueError(f"the threshold {probability} is no probability")
+        raise ValueError(f"{probability} is no probability")
     return probability
 
 

@@ -14,7 +14,7 @@ from app.training.calibration import uncalibrated
 def linear_form(model: ClassifierMixin) -> LinearForm | None:
     """The weights with which the log odds of the model's second class are a sum of features; None if it is not linear.
 
-    Linear are a Pipeline of StandardScaler and LogisticRegression, and its calibration by one sigmoid.
+    Linear are a LogisticRegression, one behind a StandardScaler in a Pipeline, and their calibration by one sigmoid.
     """
     found = uncalibrated(model)
     line = None if found is None else _line(found.model)
@@ -26,9 +26,9 @@ def linear_form(model: ClassifierMixin) -> LinearForm | None:
 
 def _line(model: ClassifierMixin) -> tuple[Floats, float] | None:
     """Weights, shape (F,), and intercept of the log odds, on rows that are not scaled."""
-    if not isinstance(model, Pipeline):
-        return None
-    match [step for _, step in model.steps]:
+    match [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]:
+        case [LogisticRegression() as logistic]:
+            return np.asarray(logistic.coef_[0]), float(logistic.intercept_[0])
         case [StandardScaler(with_mean=True, with_std=True) as scaler, LogisticRegression() as logistic]:
             weights = np.asarray(logistic.coef_[0] / scaler.scale_)
             return weights, float(logistic.intercept_[0] - weights @ scaler.mean_)

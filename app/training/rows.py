@@ -1,24 +1,30 @@
 """Training rows: each coupon handed out, as it looked on that day, and whether it was redeemed."""
 
+import csv
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.features import Floats, coupon_matrix, customer_matrix, encode
-from app.domain.history import Days, History, Ints, contexts_as_of
+from app.domain.features import FEATURE_NAMES, Floats, coupon_matrix, customer_matrix, encode
+from app.domain.history import Days, History, Ints, Past, before
 from app.domain.model_card import DataWindow
 from app.errors import DatasetRefused
 
 WARM_UP_DAYS = 90  # at the start of a history everybody looks new
 OUTCOME_DAYS = 14  # until then a coupon may still be redeemed, so the outcome is not known on the day of a cut
 FIT_SHARE, CALIBRATION_SHARE = 0.7, 0.1  # of the days; the rest is for validation
+ROWS_AT_ONCE = 50_000
+
+Chosen = slice | NDArray[np.bool_] | Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Coupons handed out, one row each.
+    """Coupons handed out, one row each, in the order of their days.
 
     `features` has the shape (n, len(FEATURE_NAMES)), every other array (n,). Rows of one `decision` were one choice.
     """
@@ -39,13 +45,18 @@ class Rows:
         return float(self.is_redeemed.mean())
 
     @property
+    def has_both(self) -> bool:
+        """Whether some were redeemed and some were not."""
+        return 0 < int(self.is_redeemed.sum()) < len(self)
+
+    @property
     def window(self) -> DataWindow:
         """What these rows are, for the card."""
         first, last = self.day.min().item(), self.day.max().item()
         return DataWindow(len(self), int(self.is_redeemed.sum()), first, last)
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Rows":
-        """Some of the rows."""
+    def only(self, chosen: Chosen) -> "Rows":
+        """Some of the rows; of a slice, a view of them."""
         return Rows(
             self.features[chosen],
             self.is_redeemed[chosen],
@@ -54,6 +65,10 @@ class Rows:
             self.coupon[chosen],
             self.decision[chosen],
         )
+
+    def between(self, first: np.datetime64, end: np.datetime64) -> "Rows":
+        """Those from the first day to before the other: a view."""
+        return self.only(slice(*np.searchsorted(self.day, [first, end])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,14 +80,23 @@ class Split:
     validation: Rows
 
 
-def make_rows(history: History) -> Rows:
-    """One row for each coupon issue, with what was known of the customer before that day."""
+def make_rows(history: History, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Rows:
+    """One row for each coupon issue, with what was known of the customer before that day.
+
+    `on_progress` is told of rows done, and of how many there are.
+    """
     issues = history.issues
-    customers = customer_matrix(contexts_as_of(history, issues.customer, issues.day))
-    coupons = coupon_matrix(history.coupons)[issues.coupon]
-    choices = np.stack([issues.day.astype(np.int64), issues.customer])
-    decision = np.unique(choices, axis=1, return_inverse=True)[1].ravel()
-    return Rows(encode(customers, coupons), issues.is_redeemed, issues.day, issues.customer, issues.coupon, decision)
+    order = np.argsort(issues.day, kind="stable")
+    customer, coupon, day = issues.customer[order], issues.coupon[order], issues.day[order]
+    past, coupons = Past(history), coupon_matrix(history.coupons)
+    features = np.empty((len(order), len(FEATURE_NAMES)))
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        customers = customer_matrix(past.contexts(customer[part], day[part]))
+        features[part] = encode(customers, coupons[coupon[part]])
+        on_progress(min(start + ROWS_AT_ONCE, len(order)), len(order))
+    decision = np.unique(day.astype(np.int64) * len(history.customers.ids) + customer, return_inverse=True)[1]
+    return Rows(features, issues.is_redeemed[order], day, customer, coupon, decision.astype(np.int64))
 
 
 def split_in_time(rows: Rows) -> Split:
@@ -82,19 +106,40 @@ def split_in_time(rows: Rows) -> Split:
     """
     if not len(rows):
         raise DatasetRefused("the history holds no coupon that was handed out: there is nothing to learn from")
-    age = (rows.day - rows.day.min()).astype(np.int64)
-    days = age.max() + 1 - WARM_UP_DAYS
-    calibration_day = WARM_UP_DAYS + round(days * FIT_SHARE)
-    validation_day = WARM_UP_DAYS + round(days * (FIT_SHARE + CALIBRATION_SHARE))
+    first, last = rows.day[0], rows.day[-1]
+    days = int((last - first).astype(np.int64)) + 1 - WARM_UP_DAYS
+    start = first + WARM_UP_DAYS
+    calibration_day = start + round(days * FIT_SHARE)
+    validation_day = start + round(days * (FIT_SHARE + CALIBRATION_SHARE))
     split = Split(
-        fit=rows.only((age >= WARM_UP_DAYS) & (age < calibration_day - OUTCOME_DAYS)),
-        calibration=rows.only((age >= calibration_day) & (age < validation_day - OUTCOME_DAYS)),
-        validation=rows.only(age >= validation_day),
+        fit=rows.between(start, calibration_day - OUTCOME_DAYS),
+        calibration=rows.between(calibration_day, validation_day - OUTCOME_DAYS),
+        validation=rows.between(validation_day, last + 1),
     )
     for name, part in (("fit", split.fit), ("calibration", split.calibration), ("validation", split.validation)):
-        if len(np.unique(part.is_redeemed)) < 2:
-            raise DatasetRefused(f"the {name} period ({len(part)} coupons) needs redeemed coupons and unredeemed ones")
+        if not part.has_both:
+            redeemed = int(part.is_redeemed.sum())
+            raise DatasetRefused(
+                f"the {name} period has {len(part):,} coupons, {redeemed:,} of them redeemed: it needs both kinds; "
+                f"the history goes from {first} to {last}, and its first {WARM_UP_DAYS} days are left out"
+            )
     return split
+
+
+def write_rows(history: History, day: np.datetime64, path: Path) -> int:
+    """Write a CSV file with the rows whose outcome was known before `day`; how many there are. Raises OSError."""
+    known = before(history, day)
+    rows = make_rows(known)
+    rows = rows.only(rows.day + OUTCOME_DAYS <= day)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("customer_id", "coupon_id", "issued_on", "decision", *FEATURE_NAMES, "is_redeemed"))
+        ids, coupons = known.customers.ids, known.coupons
+        for index in range(len(rows)):
+            who, what = ids[rows.customer[index]], coupons[rows.coupon[index]].coupon_id
+            head = (who, what, rows.day[index], rows.decision[index])
+            writer.writerow((*head, *rows.features[index].tolist(), int(rows.is_redeemed[index])))
+    return len(rows)
 
 
 def digest(history: History) -> str:

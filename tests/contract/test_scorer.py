@@ -54,7 +54,7 @@ def model() -> SklearnScorer:
 
 @pytest.fixture
 def http_scorer(app_client: httpx.AsyncClient) -> HttpScorer:
-    return HttpScorer(app_client, URL, DEADLINE_SECONDS, Breaker())
+    return HttpScorer(app_client, URL, DEADLINE_SECONDS, Breaker(), lambda: 0.1)
 
 
 @pytest.fixture(params=["model", "http_scorer"])
@@ -151,7 +151,7 @@ def predictions() -> Predictions:
 @pytest.fixture
 async def asking(predictions: Predictions) -> AsyncIterator[HttpScorer]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(predictions)) as client:
-        yield HttpScorer(client, URL, DEADLINE_SECONDS, Breaker(failures=3, clock=lambda: 0.0))
+        yield HttpScorer(client, URL, DEADLINE_SECONDS, Breaker(failures=3, clock=lambda: 0.0), lambda: 0.1)
 
 
 def line(coupon_id: object, prediction: object) -> dict[str, object]:
@@ -303,7 +303,7 @@ async def test_a_service_that_hangs_has_a_deadline() -> None:
         raise AssertionError
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(hang), timeout=None) as client:
-        assert "no answer within 0.05 s" in await failing(HttpScorer(client, URL, 0.05, Breaker()))
+        assert "no answer within 0.05 s" in await failing(HttpScorer(client, URL, 0.05, Breaker(), lambda: 0.1))
 
 
 async def test_a_service_that_fails_again_and_again_is_given_a_rest(

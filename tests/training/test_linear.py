@@ -25,13 +25,16 @@ CUSTOMERS[::2, CUSTOMER_COLUMNS.index("has_bought")] = 0
 COUPONS: Floats = RNG.normal(0.3, 2, (30, len(COUPON_COLUMNS)))
 
 
-@pytest.fixture(scope="module")
-def logistic() -> Pipeline:
-    return Pipeline([("scale", StandardScaler()), ("logistic", LogisticRegression())]).fit(FEATURES, LABELS)
+SCALED = Pipeline([("scale", StandardScaler()), ("logistic", LogisticRegression())])
+
+
+@pytest.fixture(scope="module", params=[LogisticRegression(), SCALED], ids=["plain", "scaled"])
+def logistic(request: pytest.FixtureRequest) -> ClassifierMixin:
+    return request.param.fit(FEATURES, LABELS)
 
 
 @pytest.mark.parametrize("is_calibrated", [False, True])
-def test_the_weights_give_what_the_model_gives(logistic: Pipeline, is_calibrated: bool) -> None:
+def test_the_weights_give_what_the_model_gives(logistic: ClassifierMixin, is_calibrated: bool) -> None:
     model = logistic
     if is_calibrated:
         model = CalibratedClassifierCV(FrozenEstimator(logistic), method="sigmoid").fit(FEATURES, LABELS)
@@ -58,7 +61,6 @@ def test_odds_beyond_all_measure_are_probabilities_still(weights: Sequence[float
     "model",
     [
         GaussianNB(),
-        LogisticRegression(),
         Pipeline([("scale", StandardScaler(with_mean=False)), ("logistic", LogisticRegression())]),
         CalibratedClassifierCV(LogisticRegression(), method="sigmoid", cv=2),
         CalibratedClassifierCV(FrozenEstimator(GaussianNB().fit(FEATURES, LABELS)), method="sigmoid"),

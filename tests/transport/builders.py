@@ -69,6 +69,7 @@ class ScoresByCoupon:
                 np.array([self.scores.get(coupon.coupon_id, 0.5) for coupon in screening.candidates]),
                 "by_coupon",
                 self.model_version,
+                0.0,
             )
             for screening in screenings
         ]

@@ -1,0 +1,96 @@
+"""From a history to a model, and what it is worth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.progress import telling
+from app.training.names import ModelName
+
+if TYPE_CHECKING:
+    from app.domain.history import History
+
+SHOWN = ("roc_auc", "pr_auc", "log_loss", "calibration_error", "mean_prediction_over_base", "hit_at_1", "ndcg")
+
+Data = Annotated[
+    Path | None, typer.Option(help="What `history import` has written; default: the history of the artificial shop.")
+]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model and figures.")]
+Run = Annotated[Path, typer.Argument(help="A folder that `train` has written.")]
+
+
+def train(
+    data: Data = None,
+    model: Annotated[ModelName, typer.Option(help="What kind of model; auto: the best of them.")] = ModelName.LOGISTIC,
+    trials: Annotated[
+        int | None, typer.Option(help="Settings to try beside the usual; default: 4 where kinds are compared.", min=0)
+    ] = None,
+    seed: Seed = None,
+    out: Annotated[Path, typer.Option(help="Folder to write the model's files to.")] = Path("model"),
+    offer_cost: Annotated[
+        float | None, typer.Option(help="What an offer costs, as a share of a redemption's worth.", min=0, max=1)
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="What may be done with the data; for the card.")] = None,
+) -> None:
+    """Train a model on a history, and measure it on the last months of that history."""
+    from datetime import UTC, datetime
+
+    from app.training import service_model
+
+    used_seed = _seed(seed)
+    used_trials = trials
+    if trials is None:
+        used_trials = service_model.DEFAULT_TRIALS if model in (ModelName.AUTO, ModelName.BLEND) else 0
+    if licence is None:
+        licence = "artificial data, free to use" if data is None else "the retailer's own"
+    order = service_model.Order(model, used_trials or 0, used_seed, licence, offer_cost)
+    history = _history(data, used_seed)
+    with telling() as progress:
+        card = service_model.train(history, order, out=out, created_at=datetime.now(UTC), progress=progress)
+    typer.echo(f"{out}: {card.version}; `python -m app model register {out}` or MODEL_DIR={out} puts it to use")
+
+
+def evaluate(
+    run: Run,
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: `evaluation` in the run.")] = None,
+) -> None:
+    """Measure a model on coupons handed out after those it was trained on: figures, plots, one report."""
+    from app.training.evaluation import summary, write_evaluation
+    from app.training.runs import evaluate_run
+
+    folder = run / "evaluation" if out is None else out
+    with telling() as progress:
+        evaluation, judged = evaluate_run(
+            run, lambda seed: _history(data, seed), str(data or "the artificial shop"), progress
+        )
+    write_evaluation(evaluation, judged, folder)
+    for line in summary(evaluation, SHOWN):
+        typer.echo(line)
+    typer.echo(f"{folder}/report.html")
+
+
+def compare(run: Run, other: Annotated[Path, typer.Argument(help="Another run.")]) -> None:
+    """Say which of two evaluated models is better, figure by figure, and whether chance explains it."""
+    from app.training.runs import comparison
+
+    for line in comparison(run, other, SHOWN):
+        typer.echo(line)
+
+
+def _seed(seed: int | None) -> int:
+    from app.datagen.generate import DEFAULT_SEED
+
+    return DEFAULT_SEED if seed is None else seed
+
+
+def _history(data: Path | None, seed: int) -> "History":
+    if data is None:
+        from app.datagen.generate import generate
+
+        typer.echo("making the history of the artificial shop", err=True)
+        return generate(seed).history
+    from app.adapters.history_store import HISTORY_FILE, load_history
+
+    return load_history(data / HISTORY_FILE)

@@ -1,0 +1,111 @@
+"""Chooses a kind of model and its settings: by validation inside the fit period, in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.domain.features import Floats
+from app.errors import DatasetRefused
+from app.training.kinds import BLEND_WEIGHTS, KINDS, Settings
+from app.training.metrics import LEAST_PROBABILITY
+from app.training.names import ModelName
+from app.training.progress import Progress
+from app.training.rows import OUTCOME_DAYS, Rows
+
+FOLD_STARTS = (0.4, 0.6, 0.8)  # of the days of the fit period
+MAX_ROWS = 60_000  # to choose by; the model chosen is fitted on all
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a model learns from, and the days after it that show what it has learnt."""
+
+    known: Rows
+    later: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen: the settings of each part, the weight of the logistic part of a blend, and how well it did.
+
+    `log_loss` is the mean over the folds.
+    """
+
+    name: ModelName
+    settings: dict[ModelName, Settings]
+    weight: float
+    log_loss: float
+
+
+def choose(rows: Rows, name: ModelName, trials: int, seed: int, progress: Progress) -> Choice:
+    """The usual settings of a kind, or the best of these and `trials` drawn ones; AUTO compares the kinds, too.
+
+    Raises DatasetRefused where the period is too short to be parted.
+    """
+    parts = list(KINDS) if name in (ModelName.AUTO, ModelName.BLEND) else [name]
+    if name in KINDS and not trials:
+        return Choice(name, {name: KINDS[name].usual}, 1.0, float("nan"))
+    folds = _folds(rows)
+    progress.stage("choosing", len(folds) * len(parts) * (1 + trials))
+    best = {part: _best_settings(part, folds, trials, seed, progress) for part in parts}
+    found = [Choice(part, {part: settings}, 1.0, loss) for part, (settings, _, loss) in best.items()]
+    if len(parts) > 1:
+        settings = {part: chosen for part, (chosen, _, _) in best.items()}
+        logistic, trees = (best[part][1] for part in parts)
+        for weight in BLEND_WEIGHTS:
+            mixed = [weight * one + (1 - weight) * other for one, other in zip(logistic, trees, strict=True)]
+            found.append(Choice(ModelName.BLEND, settings, weight, _loss(folds, mixed)))
+    allowed = [one for one in found if name in (ModelName.AUTO, one.name)]
+    for one in allowed:
+        share = f", {one.weight:.2f} of it logistic" if one.name is ModelName.BLEND else ""
+        progress.say(f"{one.name}{share}: log-loss {one.log_loss:.5f} in {len(folds)} later periods")
+    return min(allowed, key=lambda one: one.log_loss)
+
+
+def _folds(rows: Rows) -> Sequence[Fold]:
+    rows = _thinned(rows)
+    first, days = rows.day[0], int((rows.day[-1] - rows.day[0]).astype(np.int64)) + 1
+    ends = [*FOLD_STARTS[1:], 1.0]
+    folds = []
+    for start, end in zip(FOLD_STARTS, ends, strict=True):
+        cut, stop = first + round(start * days), first + round(end * days)
+        fold = Fold(rows.between(first, cut - OUTCOME_DAYS), rows.between(cut, stop))
+        if fold.known.has_both and fold.later.has_both:
+            folds.append(fold)
+    if not folds:
+        raise DatasetRefused(
+            f"the {days} days to fit on are too few to choose a model by: name one with --model, without --trials"
+        )
+    return folds
+
+
+def _thinned(rows: Rows) -> Rows:
+    """Whole decisions, as many as may be looked at, spread evenly over time."""
+    keep_one_in = -(-len(rows) // MAX_ROWS)
+    return rows if keep_one_in == 1 else rows.only(rows.decision % keep_one_in == 0)
+
+
+def _best_settings(
+    name: ModelName, folds: Sequence[Fold], trials: int, seed: int, progress: Progress
+) -> tuple[Settings, list[Floats], float]:
+    """The settings, what they predicted for each fold, and their mean log-loss."""
+    kind, rng = KINDS[name], np.random.default_rng(seed)
+    tried = []
+    for trial, settings in enumerate([kind.usual, *(kind.draw(rng) for _ in range(trials))]):
+        predicted = []
+        for number, fold in enumerate(folds, 1):
+            model = kind.build(settings, seed).fit(fold.known.features, fold.known.is_redeemed)
+            predicted.append(model.predict_proba(fold.later.features)[:, 1])
+            progress.step(f"{name}, trial {trial + 1} of {1 + trials}, fold {number} of {len(folds)}")
+        tried.append((settings, predicted, _loss(folds, predicted)))
+    return min(tried, key=lambda one: one[2])
+
+
+def _loss(folds: Sequence[Fold], predicted: Sequence[Floats]) -> float:
+    return float(np.mean([_log_loss(fold.later, one) for fold, one in zip(folds, predicted, strict=True)]))
+
+
+def _log_loss(rows: Rows, predicted: Floats) -> float:
+    clipped = np.clip(predicted, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return -float(np.log(np.where(rows.is_redeemed, clipped, 1 - clipped)).mean())
