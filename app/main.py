@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -20,11 +21,13 @@ from fastapi.staticfiles import StaticFiles
 
 from app import __version__
 from app.access import KeyRing
+from app.active_model import ActiveModel
 from app.adapters.breaker import Breaker
 from app.adapters.central import HttpCentral
+from app.adapters.model_check import ChildChecker
 from app.adapters.postgres.instances import InstanceRequests
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
-from app.adapters.scorer_sklearn import SklearnScorer, load_model
+from app.adapters.scorer_sklearn import build_scorer, load_model
 from app.assembly.background import Background
 from app.assembly.messaging import BrokerMessaging, Messaging, NoMessaging
 from app.assembly.storage import Storage, build_storage
@@ -33,13 +36,13 @@ from app.domain.department import DepartmentNames
 from app.errors import ConfigurationError
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
-from app.ports import Central, Scorer
+from app.ports import Central, Model, ModelFiles, Scorer
 from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
 from app.transport.asyncapi import ChannelNames
 from app.transport.health import Health
-from app.transport.http import decisions, docs, keys, mock, score
+from app.transport.http import decisions, docs, keys, mock, models, score
 from app.transport.http import health as health_routes
 from app.transport.http.access import open_without_keys, requires
 from app.transport.http.access_log import AccessLog
@@ -55,7 +58,7 @@ KEPT_CONNECTIONS = 64
 COLLECT_AFTER = (20_000, 20, 50)  # objects more than before, then collections of the younger generation
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
-OPTIONAL_PARTS = ("central", "scorer", "canary", "canary_entry_events")
+OPTIONAL_PARTS = ("central", "scorer", "champion", "canary", "canary_entry_events")
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -84,7 +87,16 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,  # docs has it, for those who may read
         lifespan=partial(_lifespan, settings),
     )
-    app.bodies = (CustomerEntry, EntryEnvelope, CustomerFocus, FocusEnvelope, score.PredictionRequest, keys.KeyRequest)
+    app.bodies = (
+        CustomerEntry,
+        EntryEnvelope,
+        CustomerFocus,
+        FocusEnvelope,
+        score.PredictionRequest,
+        keys.KeyRequest,
+        models.Promotion,
+        models.Rollback,
+    )
     problem.install(app)
     if settings.log_level == "DEBUG":
         app.add_middleware(AccessLog)
@@ -96,6 +108,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(score.router, dependencies=operates)
     app.include_router(decisions.router, dependencies=requires(Role.READ))
     app.include_router(keys.router, dependencies=requires(Role.ADMIN))
+    app.include_router(models.router)
+    app.include_router(models.admin_router)
     app.include_router(docs.docs_router(_channels(settings)))
     app.mount(docs.ASSETS, StaticFiles(directory=docs.STATIC))
     return app
@@ -175,19 +189,24 @@ async def _start(
     names = DepartmentNames.with_aliases(settings.department_aliases)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)  # the callers bound calls
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
-    model = await asyncio.to_thread(load_model, settings.model_dir)
+    shipped = await asyncio.to_thread(load_model, settings.model_dir)
     storage = await build_storage(stack, settings, names, health, background)
+    active = ActiveModel(storage.models, shipped, _build_model, health.reporter("champion"))
     services = Services(
         cache=storage.cache,
         central=_build_central(settings, client, health),
         catalogue=storage.catalogue,
-        scorer=_build_scorer(settings, client, model, health),
+        scorer=_build_scorer(settings, client, active, health),
         log=storage.log,
         dead_letters=storage.dead_letters,
         encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
         terms=_build_terms(settings),
         clock=partial(datetime.now, UTC),
     )
+    if settings.testing_no_postgres:
+        await active.read()
+    else:
+        background.run("models", active.run())
     ring = await _start_keys(settings, services, storage, background, open_routes)
     messaging: Messaging
     if settings.testing_no_mqtt:
@@ -204,7 +223,8 @@ async def _start(
             background.run("instance requests", requests.run())
     return Running(
         services=services,
-        model=model,
+        active=active,
+        checker=ChildChecker(),
         outbox=messaging.outbox,
         names=names,
         health=health,
@@ -241,18 +261,22 @@ def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health
     )
 
 
-def _build_scorer(settings: Settings, client: httpx.AsyncClient, model: SklearnScorer, health: Health) -> Scorer:
+def _build_model(version: str, files: ModelFiles) -> Model:
+    return build_scorer(files, Path("registry") / version)
+
+
+def _build_scorer(settings: Settings, client: httpx.AsyncClient, active: ActiveModel, health: Health) -> Scorer:
     if settings.coupon_scorer_url is None or settings.testing_no_scoring_service:
-        return model
+        return active
     outside = HttpScorer(
         client,
         settings.coupon_scorer_url,
         settings.coupon_scorer_timeout_seconds,
         Breaker(),
-        lambda: model.threshold,
+        lambda: active.threshold,
         health.reporter("scorer"),
     )
-    return FallbackScorer(outside, model)
+    return FallbackScorer(outside, active)
 
 
 def _build_terms(settings: Settings) -> DecisionTerms:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from app.domain.access import ApiKey
@@ -16,7 +16,9 @@ from app.domain.customer import CustomerContext
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
 from app.domain.event import FocusEvent
-from app.ports import CachedContext, InboundMessage, OutboundMessage, UnknownCustomer
+from app.domain.model_card import ModelCard
+from app.domain.registry import Alias, AliasChange, RegisteredModel, current
+from app.ports import CachedContext, InboundMessage, ModelFiles, OutboundMessage, UnknownCustomer
 
 MAX_DECISIONS = 100_000
 MAX_DEAD_LETTERS = 10_000
@@ -178,6 +180,50 @@ class MemoryDeadLetterLog:
             if key not in self._published and received_from <= letter.received_at < received_before
         ]
         yield sorted(waiting, key=lambda letter: letter.received_at)[:limit]
+
+
+class MemoryModelRegistry:
+    """ModelRegistry that lasts as long as the process."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, tuple[RegisteredModel, ModelFiles]] = {}
+        self._changes: list[AliasChange] = []
+
+    async def models(self) -> Sequence[RegisteredModel]:
+        """See ModelRegistry."""
+        return [model for model, _ in self._models.values()]
+
+    async def files(self, version: str) -> ModelFiles | None:
+        """See ModelRegistry."""
+        found = self._models.get(version)
+        return None if found is None else found[1]
+
+    async def add(self, card: ModelCard, files: ModelFiles, registered_at: datetime, created_by: str) -> bool:
+        """See ModelRegistry."""
+        if card.version in self._models:
+            return False
+        size = len(files.model) + len(files.trees or b"")
+        self._models[card.version] = RegisteredModel(card, registered_at, created_by, size), files
+        return True
+
+    async def remove(self, version: str) -> bool:
+        """See ModelRegistry."""
+        if version in {current(self._changes, alias) for alias in Alias}:
+            return False
+        return self._models.pop(version, None) is not None
+
+    async def changes(self) -> Sequence[AliasChange]:
+        """See ModelRegistry."""
+        return list(self._changes)
+
+    async def point(
+        self, alias: Alias, version: str | None, changed_by: str, reason: str, *, is_forced: bool
+    ) -> AliasChange | None:
+        """See ModelRegistry."""
+        if version is not None and version not in self._models:
+            return None
+        self._changes.append(AliasChange(alias, version, datetime.now(UTC), changed_by, reason, is_forced))
+        return self._changes[-1]
 
 
 class MemoryBroker:

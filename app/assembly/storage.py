@@ -9,17 +9,25 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, orphans, read_folder, with_shifted_dates
-from app.adapters.memory import MemoryApiKeys, MemoryCache, MemoryCatalogue, MemoryDeadLetterLog, MemoryDecisionLog
+from app.adapters.memory import (
+    MemoryApiKeys,
+    MemoryCache,
+    MemoryCatalogue,
+    MemoryDeadLetterLog,
+    MemoryDecisionLog,
+    MemoryModelRegistry,
+)
 from app.adapters.postgres.cache import PostgresCache
 from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.dead_letters import PostgresDeadLetterLog
 from app.adapters.postgres.decisions import PostgresDecisionLog
 from app.adapters.postgres.keys import PostgresApiKeys
+from app.adapters.postgres.models import PostgresModelRegistry
 from app.adapters.postgres.upkeep import Upkeep
 from app.assembly.background import Background
 from app.domain.department import DepartmentNames
-from app.ports import ApiKeys, CatalogueHolder, ContextCache, DeadLetterLog, DecisionLog
+from app.ports import ApiKeys, CatalogueHolder, ContextCache, DeadLetterLog, DecisionLog, ModelRegistry
 from app.settings import Settings
 from app.transport.health import Health
 
@@ -35,6 +43,7 @@ class Storage:
     dead_letters: DeadLetterLog
     catalogue: CatalogueHolder
     api_keys: ApiKeys
+    models: ModelRegistry
     database: Database | None = None
 
 
@@ -56,6 +65,7 @@ async def build_storage(
         PostgresDeadLetterLog(database),
         catalogue,
         PostgresApiKeys(database),
+        PostgresModelRegistry(database),
         database,
     )
 
@@ -74,4 +84,5 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
         MemoryDeadLetterLog(),
         MemoryCatalogue(catalogue_coupons(dataset, names)),
         MemoryApiKeys(),
+        MemoryModelRegistry(),
     )

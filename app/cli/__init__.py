@@ -6,6 +6,7 @@ from app.cli import data, instances, making, service, training
 from app.cli.customers import customer_cli
 from app.cli.history import history_cli
 from app.cli.keys import key_cli
+from app.cli.models import model_cli
 from app.cli.work import EXIT_REFUSED, fail
 from app.errors import ConfigurationError, ServiceError
 
@@ -19,13 +20,21 @@ cli = typer.Typer(
 for command in (
     *(service.serve, service.run, instances.drain, instances.adopt),
     *(data.migrate, data.load, data.export),
-    *(service.central, making.datagen, making.schema, service.config),
-    *(training.train, training.evaluate, training.compare),
+    *(
+        service.central,
+        making.datagen,
+        training.train,
+        training.evaluate,
+        training.compare,
+        making.schema,
+        service.config,
+    ),
 ):
     cli.command()(command)
 cli.add_typer(customer_cli, name="customer")
 cli.add_typer(history_cli, name="history")
 cli.add_typer(key_cli, name="key")
+cli.add_typer(model_cli, name="model")
 
 
 def main() -> None:

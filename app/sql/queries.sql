@@ -216,3 +216,40 @@ UPDATE api_key
 SET revoked_at = coalesce(revoked_at, $2)
 WHERE key_id = $1
 RETURNING key_id;
+
+-- name: read_models
+SELECT version, card, registered_at, created_by, octet_length(model) + coalesce(octet_length(trees), 0) AS bytes
+FROM model
+ORDER BY registered_at, version;
+
+-- name: read_model_files
+SELECT card, model, trees FROM model WHERE version = $1;
+
+-- name: add_model
+INSERT INTO model (version, card, model, trees, registered_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+RETURNING version;
+
+-- name: lock_aliases
+-- One after the other: what is deleted must not be named at the same moment.
+LOCK TABLE model_alias IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: remove_model
+DELETE FROM model
+WHERE version = $1
+  AND NOT EXISTS (
+      SELECT FROM (SELECT DISTINCT ON (alias) version FROM model_alias ORDER BY alias, since DESC) AS named
+      WHERE named.version = $1
+  )
+RETURNING version;
+
+-- name: read_alias_changes
+SELECT alias, version, since, changed_by, reason, is_forced FROM model_alias ORDER BY since;
+
+-- name: point_alias
+-- The time is the server's, so that it is the same clock for all who change something.
+INSERT INTO model_alias (alias, since, version, changed_by, reason, is_forced)
+SELECT $1, clock_timestamp(), $2, $3, $4, $5
+WHERE $2::text IS NULL OR EXISTS (SELECT FROM model WHERE version = $2)
+RETURNING since;

@@ -11,12 +11,18 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from app.errors import EventRefused, Unavailable
+from app.errors import EventRefused, ModelInUse, ModelRefused, ModelUnknown, PromotionRefused, Unavailable
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
+STATUS_OF: Mapping[type[Exception], int] = {
+    ModelRefused: 422,
+    ModelUnknown: 404,
+    ModelInUse: 409,
+    PromotionRefused: 409,
+}
 
 
 class ProblemField(BaseModel):
@@ -60,6 +66,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _request_refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
+    for kind in STATUS_OF:
+        app.add_exception_handler(kind, _model_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -83,6 +91,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _model_error(request: Request, error: Exception) -> Response:
+    return problem(STATUS_OF[type(error)], f"{error}.")
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -50,6 +50,7 @@ class Access:
             if not key.role.covers(self.role):
                 detail = f"This needs a key with the role {self.role}; yours has the role {key.role}."
                 _refuse(running, "role", 403, detail)
+            request.state.key_id = key.key_id
             return
         if not running.keys.has_been_read:
             detail = "Try again: the API keys have not been read yet, the database is away; /readyz says more."

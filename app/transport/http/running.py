@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.access import KeyRing
+from app.active_model import ActiveModel
 from app.domain.department import DepartmentNames
 from app.errors import EventRefused, FieldProblem
 from app.handlers import Services
-from app.ports import Scorer
+from app.ports import ModelChecker
 from app.transport.health import Health
 from app.transport.http.limits import RateLimits
 from app.transport.metrics import Metrics
@@ -24,14 +25,15 @@ BODY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The running service; `model` is the scorer in the process.
+    """The running service; `active` is the scorer in the process.
 
     `leave` leaves the broker for good, and tells whether it had events waiting for this instance before.
     `open_without_keys` are the paths that answer anyone as long as no API key was ever made.
     """
 
     services: Services
-    model: Scorer
+    active: ActiveModel
+    checker: ModelChecker
     outbox: Outbox
     names: DepartmentNames
     health: Health

@@ -89,7 +89,7 @@ async def score(http_request: Request, running: FromRunning) -> list[Prediction]
     http_request.state.customer_id = customer_id = request.customer.customer_id
     coupons = tuple(_coupon(one, running) for one in request.coupons)
     screening = Screening(coupons, coupon_matrix(coupons), ())
-    (scores,) = await running.model.score([CustomerContext(**request.customer.model_dump())], [screening])
+    (scores,) = await running.active.score([CustomerContext(**request.customer.model_dump())], [screening])
     order = np.argsort(-scores.values, kind="stable")
     return [
         Prediction(coupon_id=coupons[i].coupon_id, customer_id=customer_id, prediction=float(scores.values[i]))

@@ -1,0 +1,93 @@
+"""The model in service: the registry's champion, or the one that the service was started with."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from app.domain.customer import CustomerContext
+from app.domain.eligibility import Screening
+from app.domain.registry import Alias, current
+from app.errors import DatabaseUnavailable, ModelRefused
+from app.ports import Model, ModelFiles, ModelRegistry, Scores
+
+log = structlog.get_logger(__name__)
+
+READ_AGAIN_SECONDS = 2.0
+FIRST_READ_SECONDS = 0.5
+
+Build = Callable[[str, ModelFiles], Model]
+
+
+class ActiveModel:
+    """Scorer that asks the champion, and takes another one into service between two batches.
+
+    `build` makes a model of a version's files, or raises ModelRefused. `report` is told what is wrong with the
+    champion, None when nothing is. While the registry cannot be read, the model read last serves; before the first
+    reading none does: not read must never pass for no champion.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        shipped: Model,
+        build: Build,
+        report: Callable[[str | None], None] = lambda problem: None,
+    ) -> None:
+        self.registry = registry
+        self._shipped = shipped
+        self._build = build
+        self._report = report
+        self._current = shipped
+        self._champion: str | None = None
+        self._has_been_read = False
+
+    @property
+    def current(self) -> Model:
+        """The model in service. Raises DatabaseUnavailable until it is known which it is."""
+        if not self._has_been_read:
+            raise DatabaseUnavailable("it is not known yet which model is the champion")
+        return self._current
+
+    @property
+    def threshold(self) -> float:
+        """What the model in service advises."""
+        return self._current.card.threshold
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        """See Scorer."""
+        return await self.current.score(customers, screenings)
+
+    async def read(self) -> None:
+        """Take the champion into service, if it is another than before.
+
+        One that cannot be used is told of, and the present one goes on. Raises DatabaseUnavailable.
+        """
+        version = current(await self.registry.changes(), Alias.CHAMPION)
+        if self._has_been_read and version == self._champion:
+            return
+        try:
+            self._current = await self._built(version)
+        except ModelRefused as error:
+            self._report(f"the champion cannot be used, {self._current.card.version} goes on: {error}")
+        else:
+            self._report(None)
+            log.info("model in service", version=self._current.card.version)
+        self._champion, self._has_been_read = version, True
+
+    async def _built(self, version: str | None) -> Model:
+        if version is None:
+            return self._shipped
+        files = await self.registry.files(version)
+        if files is None:
+            raise ModelRefused(f"the registry has lost {version}")
+        return await asyncio.to_thread(self._build, version, files)
+
+    async def run(self) -> None:
+        """Read again and again until cancelled: a promotion counts within seconds."""
+        while True:
+            try:
+                await self.read()
+            except DatabaseUnavailable as error:
+                log.debug("champion not read", problem=str(error))
+            await asyncio.sleep(READ_AGAIN_SECONDS if self._has_been_read else FIRST_READ_SECONDS)

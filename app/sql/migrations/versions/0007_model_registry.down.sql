@@ -1,0 +1,2 @@
+DROP TABLE model_alias;
+DROP TABLE model;
