@@ -1,10 +1,12 @@
 """A folder of the four documented CSV files, and what the service makes of it without a database."""
 
 import csv
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from app.adapters.csv_rows import BadRow, TableFile, read_file
 from app.adapters.rows import context_from_row, coupon_from_row, product_from_row, shift_dates
@@ -22,6 +24,13 @@ class CatalogueFiles:
     products: TableFile
     coupons: TableFile
     links: TableFile
+
+    def without(self, orphaned: Sequence[BadRow]) -> "CatalogueFiles":
+        """Without the links that are refused."""
+        refused = {bad.line for bad in orphaned}
+        rows = tuple(row for row, line in zip(self.links.rows, self.links.lines, strict=True) if line not in refused)
+        lines = tuple(line for line in self.links.lines if line not in refused)
+        return replace(self, links=replace(self.links, rows=rows, lines=lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +74,30 @@ def _read_files(folder: Path, tables: Sequence[Table]) -> list[TableFile]:
 
 
 def write_table(folder: Path, table: Table, rows: Iterable[Row]) -> None:
-    """Write the table's CSV file, whole or not at all. Raises OSError."""
-    path = folder / table.file_names[0]
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    """Write the table's CSV file. Raises OSError."""
+    with (folder / table.file_names[0]).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.column_names)
         writer.writerows([row[name] for name in table.column_names] for row in rows)
-    part.replace(path)
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A folder to write files to: when all is written they replace those of `folder`, else nothing has changed.
+
+    Makes the folder. Raises OSError.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".part-", dir=folder) as part:
+            yield Path(part)
+            for path in sorted(Path(part).iterdir()):
+                path.replace(folder / path.name)
+    except BaseException:
+        if is_new:
+            folder.rmdir()
+        raise
 
 
 def orphans(

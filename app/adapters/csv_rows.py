@@ -8,14 +8,13 @@ from pathlib import Path
 
 from app.adapters.columns import Value, parsed
 from app.adapters.parquet_rows import SUFFIX as PARQUET
-from app.adapters.parquet_rows import parquet_records
+from app.adapters.parquet_rows import Records, parquet_records
 from app.adapters.tables import Row, Table, first_problem
 from app.errors import DatasetRefused
 
 SHOWN_LENGTH = 60
 SHOWN_BAD_ROWS = 20
 
-Records = Iterator[tuple[int, list[str] | str]]
 OnBytes = Callable[[int], None]
 
 
@@ -67,11 +66,15 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class OpenTable:
-    """A file while it is read: each row, good or bad, with the line it starts on."""
+    """A file while it is read: each row, good or bad, with the line it starts on.
+
+    `absent_columns` are those of the table that the file may lack, and does.
+    """
 
     file: str
     rows: Iterator[tuple[int, Row | BadRow]]
     ignored_columns: tuple[str, ...]
+    absent_columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def open_table(path: Path, table: Table, on_bytes: OnBytes = lambda count: None)
     """
     try:
         if path.suffix == PARQUET:
-            with parquet_records(path) as records:
+            with parquet_records(path, table.column_names, on_bytes) as records:
                 yield _opened(path, table, records)
         else:
             with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -126,8 +129,12 @@ def open_table(path: Path, table: Table, on_bytes: OnBytes = lambda count: None)
 
 def _opened(path: Path, table: Table, records: Records) -> OpenTable:
     header = _header(path, table, next(records, (1, []))[1])
-    rows = ((line, _checked(path.name, line, table, header, fields)) for line, fields in records)
-    return OpenTable(path.name, rows, header.ignored_columns)
+    file = path.name
+    rows = ((line, _checked(file, line, table, header, fields)) for line, fields in records)
+    absent = tuple(
+        name for name, position in zip(table.column_names, header.positions, strict=True) if position is None
+    )
+    return OpenTable(file, rows, header.ignored_columns, absent)
 
 
 def _counted(lines: Iterable[str], on_bytes: OnBytes) -> Iterator[str]:
@@ -165,9 +172,9 @@ def _header(path: Path, table: Table, fields: list[str] | str) -> _Header:
     if wrong:
         raise DatasetRefused(
             f"{path} must have each of these columns once, separated by commas: {', '.join(wrong)};"
-            f" its header is {_shown(','.join(fields))}"
+            f" its header is {shown(','.join(fields))}"
         )
-    ignored = tuple(_shown(field) for field, name in zip(fields, names, strict=True) if name not in table.column_names)
+    ignored = tuple(shown(field) for field, name in zip(fields, names, strict=True) if name not in table.column_names)
     positions = tuple(names.index(name) if name in names else None for name in table.column_names)
     return _Header(len(fields), positions, ignored)
 
@@ -177,7 +184,7 @@ def _checked(file: str, line: int, table: Table, header: _Header, fields: list[s
         return BadRow(file, line, "", "", fields)
     if len(fields) != header.width:
         rule = f"must have {header.width} fields like the header, not {len(fields)}"
-        return BadRow(file, line, "", _shown(",".join(fields)), rule)
+        return BadRow(file, line, "", shown(",".join(fields)), rule)
     row: dict[str, Value] = {}
     for column, position in zip(table.columns, header.positions, strict=True):
         if position is None:
@@ -186,13 +193,14 @@ def _checked(file: str, line: int, table: Table, header: _Header, fields: list[s
         try:
             row[column.name] = parsed(column, fields[position])
         except ValueError as error:
-            return BadRow(file, line, column.name, _shown(fields[position]), str(error))
+            return BadRow(file, line, column.name, shown(fields[position]), str(error))
     if (problem := first_problem(table, row)) is not None:
         value = row[problem.column]
-        return BadRow(file, line, problem.column, "" if value is None else _shown(str(value)), problem.rule)
+        return BadRow(file, line, problem.column, "" if value is None else shown(str(value)), problem.rule)
     return row
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """At most 60 characters of it, those that a terminal would obey written as escapes."""
     visible = (character if character.isprintable() else repr(character)[1:-1] for character in text[:SHOWN_LENGTH])
     return "".join(visible) + ("…" if len(text) > SHOWN_LENGTH else "")

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, fields, replace
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,7 +20,7 @@ FORMAT = 1
 
 
 def save_history(history: History, path: Path) -> None:
-    """Write it whole or not at all; the coupons without their products. Raises OSError."""
+    """Write it, the coupons without their products. Raises OSError."""
     customers = history.customers
     arrays: dict[str, Any] = {
         "format": np.array(FORMAT),
@@ -32,10 +33,9 @@ def save_history(history: History, path: Path) -> None:
         for field in fields(table):
             column = getattr(table, field.name)
             arrays[f"{name}.{field.name}"] = column.astype(np.int64) if column.dtype.kind == "M" else column
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    part.replace(path)
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    path.write_bytes(content.getbuffer())
 
 
 def load_history(path: Path) -> History:

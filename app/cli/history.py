@@ -1,33 +1,34 @@
 """`python -m app history`: from a retailer's files to what contexts, the catalogue and models are made of."""
 
-from datetime import date
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.adapters.columns import is_iso_date
 from app.cli.work import EXIT_REFUSED
+from app.errors import DatasetRefused
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from app.adapters.history_files import ImportedHistory
     from app.domain.history import History
 
 history_cli = typer.Typer(help="A shop's purchase and coupon history.", no_args_is_help=True)
 
 
-def _date(text: str | None) -> str | None:
-    if text is not None:
-        try:
-            date.fromisoformat(text)
-        except ValueError:
-            raise typer.BadParameter("must be a day like 2025-12-31") from None
+def _day(text: str | None) -> str | None:
+    if text is not None and not is_iso_date(text):
+        raise typer.BadParameter("must be a day like 2025-12-31")
     return text
 
 
 AsOf = Annotated[
     str | None,
-    typer.Option(metavar="DAY", help="Only what was known before this day; default: everything.", callback=_date),
+    typer.Option(metavar="DAY", help="Only what was known before this day; default: everything.", callback=_day),
 ]
 
 
@@ -42,59 +43,53 @@ def import_history(
 
     The files are CSV or Parquet, columns by their header. Rows that break a rule are named and left out: exit code 3.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
     from app.adapters.history_files import read_history
     from app.domain.department import DepartmentNames
     from app.settings import Settings
 
+    if out.resolve() == folder.resolve():
+        raise typer.BadParameter("must be another folder than the one to read", param_hint="--out")
     names = DepartmentNames.with_aliases(Settings.partial().department_aliases)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def on_progress(file: str, done: int, total: int) -> None:
-            if file not in bars:
-                bars[file] = progress.add_task(file, total=total)
-            progress.update(bars[file], completed=done)
-
-        history, report = read_history(folder, names, on_progress)
-    for line in report.lines():
+    with _telling() as on_progress:
+        imported = read_history(folder, names, on_progress)
+    for line in imported.report.lines():
         typer.echo(line)
-    if not dry_run:
-        _write(history, folder, out, as_of)
-    if report.refused:
+    day = _last_day(imported.history, as_of)
+    if dry_run:
+        typer.echo("dry run: nothing was written")
+    else:
+        with _writing(out):
+            _write(imported, out, day)
+    if imported.report.refused:
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _write(history: "History", folder: Path, out: Path, as_of: str | None) -> None:
+def _write(imported: "ImportedHistory", out: Path, day: "np.datetime64") -> None:
     import numpy as np
 
-    from app.adapters.csv_files import read_catalogue_files, write_table
+    from app.adapters.csv_files import write_table, written_whole
     from app.adapters.history_store import HISTORY_FILE, save_history
     from app.adapters.rows import row_from_context
     from app.adapters.tables import CUSTOMER_INFO, first_problem
     from app.domain.history import before, contexts_as_of
 
-    day = _last_day(history, as_of)
-    history = before(history, day)
+    history = before(imported.history, day)
     everybody = np.arange(len(history.customers.ids))
     contexts = contexts_as_of(history, everybody, np.full(len(everybody), day))
     rows = [row_from_context(context) for context in contexts]
     fitting = [row for row in rows if first_problem(CUSTOMER_INFO, row) is None]
-    out.mkdir(parents=True, exist_ok=True)
-    save_history(history, out / HISTORY_FILE)
-    catalogue = read_catalogue_files(folder)
-    for file in (catalogue.products, catalogue.coupons, catalogue.links):
-        write_table(out, file.table, file.rows)
-    write_table(out, CUSTOMER_INFO, fitting)
+    with written_whole(out) as part:
+        save_history(history, part / HISTORY_FILE)
+        for file in (imported.catalogue.products, imported.catalogue.coupons, imported.catalogue.links):
+            write_table(part, file.table, file.rows)
+        write_table(part, CUSTOMER_INFO, fitting)
     typer.echo(
         f"{out}: the history, and the tables for `python -m app load {out}` with {len(fitting):,} customers as of {day}"
     )
     if len(fitting) < len(rows):
         typer.echo(
-            f"note: {len(rows) - len(fitting):,} customers have no id that the table takes: the central serves them"
+            f"note: {len(rows) - len(fitting):,} customers are not in customer_info.csv, which takes ids that are whole"
+            " numbers: the central serves them"
         )
 
 
@@ -112,7 +107,8 @@ def rows(
     from app.training.rows import write_rows
 
     history = load_history(folder / HISTORY_FILE)
-    written = write_rows(history, _last_day(history, as_of), file)
+    with _writing(file):
+        written = write_rows(history, _last_day(history, as_of), file)
     typer.echo(f"{file}: {written:,} rows")
 
 
@@ -120,11 +116,44 @@ def _last_day(history: "History", as_of: str | None) -> "np.datetime64":
     import numpy as np
 
     from app.domain.history import day_after
-    from app.errors import DatasetRefused
 
-    if as_of is not None:
-        return np.datetime64(as_of, "D")
     try:
-        return day_after(history)
+        last = day_after(history)
     except ValueError as error:
-        raise DatasetRefused(str(error)) from error
+        raise DatasetRefused(f"{error}: there is nothing to import") from error
+    return last if as_of is None else np.datetime64(as_of, "D")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatasetRefused(f"{path} cannot be written: {error.strerror or error}; nothing has changed") from error
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars with the time left where standard error is a terminal, else one line for each file."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _told_in_lines
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def on_progress(file: str, done: int, total: int) -> None:
+            if file not in bars:
+                bars[file] = progress.add_task(file, total=total)
+            progress.update(bars[file], completed=done)
+
+        yield on_progress
+
+
+def _told_in_lines(file: str, done: int, total: int) -> None:
+    if done == 0:
+        typer.echo(f"reading {file}, {total:,} bytes", err=True)

@@ -5,6 +5,7 @@ Columnar: every array of a table has one entry for each row. Customers, products
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ NEVER = np.datetime64("NaT", "D")
 WITHOUT_COUPON = -1
 
 _CENTS = 100
-_SPAN = 1 << 20  # more days than any history has: customer * _SPAN + day sorts by customer, then by day
+_SPAN = 1 << 23  # more than twice the days of the calendar: customer * _SPAN + day sorts by customer, then by day
+
+Columns = TypeVar("Columns", "Purchases", "CouponIssues")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,30 +78,48 @@ class History:
     issues: CouponIssues
 
 
+def in_order(history: History) -> History:
+    """The same history, whatever order its rows were in: customers by their ids, short ones first."""
+    ids, genders = history.customers.ids, history.customers.genders
+    ranked = sorted(range(len(ids)), key=lambda index: (len(ids[index]), ids[index]))
+    order = np.array(ranked, dtype=np.int64)
+    place = np.empty(len(ids), dtype=np.int64)
+    place[order] = np.arange(len(ids))
+    return History(
+        Customers(
+            tuple(ids[index] for index in ranked),
+            tuple(genders[index] for index in ranked),
+            history.customers.born[order],
+        ),
+        history.coupons,
+        _sorted(replace(history.purchases, customer=place[history.purchases.customer])),
+        _sorted(replace(history.issues, customer=place[history.issues.customer])),
+    )
+
+
 def before(history: History, day: np.datetime64) -> History:
     """What had happened before `day` began."""
-    purchases, issues = history.purchases, history.issues
-    bought, issued = purchases.day < day, issues.day < day
-    redeemed_on = issues.redeemed_on[issued]
+    issues = _only(history.issues, history.issues.day < day)
     return replace(
         history,
-        purchases=Purchases(*(getattr(purchases, one.name)[bought] for one in fields(Purchases))),
-        issues=CouponIssues(
-            issues.customer[issued],
-            issues.coupon[issued],
-            issues.day[issued],
-            np.where(redeemed_on < day, redeemed_on, NEVER),
-        ),
+        purchases=_only(history.purchases, history.purchases.day < day),
+        issues=replace(issues, redeemed_on=np.where(issues.redeemed_on < day, issues.redeemed_on, NEVER)),
     )
+
+
+def period(history: History) -> Days:
+    """The first and the last day on which anything happened, shape (2,); shape (0,) where nothing did."""
+    days = np.concatenate([history.purchases.day, history.issues.day, history.issues.redeemed_on])
+    days = days[~np.isnat(days)]
+    return np.array([days.min(), days.max()]) if len(days) else days
 
 
 def day_after(history: History) -> np.datetime64:
     """The first day of which the history holds nothing. Raises ValueError for one that holds nothing at all."""
-    days = np.concatenate([history.purchases.day, history.issues.day, history.issues.redeemed_on])
-    days = days[~np.isnat(days)]
+    days = period(history)
     if not len(days):
         raise ValueError("the history holds neither purchases nor coupons handed out")
-    return np.datetime64(days.max() + 1, "D")
+    return np.datetime64(days[-1] + 1, "D")
 
 
 def contexts_as_of(history: History, customer: Ints, day: Days) -> list[CustomerContext]:
@@ -138,6 +159,16 @@ class Past:
             CustomerContext(ids[index], genders[index], *row)
             for index, *row in zip(who, *(column.tolist() for column in columns), strict=True)
         ]
+
+
+def _only(columns: Columns, chosen: Ints | NDArray[np.bool_]) -> Columns:
+    return type(columns)(*(getattr(columns, field.name)[chosen] for field in fields(columns)))
+
+
+def _sorted(columns: Columns) -> Columns:
+    """By the first column, then by the second, and so on."""
+    keys = [getattr(columns, field.name) for field in fields(columns)]
+    return _only(columns, np.lexsort(tuple(reversed(keys))))
 
 
 def _purchase_key(history: History) -> Ints:
@@ -206,9 +237,9 @@ def _key(customer: Ints, day: Days) -> Ints:
 
 
 def _ages(born: Days, day: Days) -> Ints:
-    """Whole years from birth to the day; the usual age where the birth is not known."""
+    """Whole years from birth to the day; the usual age where the birth is not known, or is yet to come."""
     months = day.astype("datetime64[M]").astype(np.int64) - born.astype("datetime64[M]").astype(np.int64)
     day_of_month = day - day.astype("datetime64[M]")
     birth_day_of_month = born - born.astype("datetime64[M]")
     ages = (months - (day_of_month < birth_day_of_month)) // 12
-    return np.asarray(np.where(np.isnat(born), USUAL_AGE, ages))
+    return np.asarray(np.where(np.isnat(born) | (born > day), USUAL_AGE, ages))

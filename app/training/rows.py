@@ -1,7 +1,7 @@
 """Training rows: each coupon handed out, as it looked on that day, and whether it was redeemed."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -127,19 +127,31 @@ def split_in_time(rows: Rows) -> Split:
 
 
 def write_rows(history: History, day: np.datetime64, path: Path) -> int:
-    """Write a CSV file with the rows whose outcome was known before `day`; how many there are. Raises OSError."""
+    """Write a CSV file, whole or not at all, with the rows whose outcome was known before `day`; how many there are.
+
+    Raises OSError.
+    """
     known = before(history, day)
     rows = make_rows(known)
     rows = rows.only(rows.day + OUTCOME_DAYS <= day)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("customer_id", "coupon_id", "issued_on", "decision", *FEATURE_NAMES, "is_redeemed"))
-        ids, coupons = known.customers.ids, known.coupons
-        for index in range(len(rows)):
-            who, what = ids[rows.customer[index]], coupons[rows.coupon[index]].coupon_id
-            head = (who, what, rows.day[index], rows.decision[index])
-            writer.writerow((*head, *rows.features[index].tolist(), int(rows.is_redeemed[index])))
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("customer_id", "coupon_id", "issued_on", "decision", *FEATURE_NAMES, "is_redeemed"))
+            writer.writerows(_fields(known, rows))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return len(rows)
+
+
+def _fields(history: History, rows: Rows) -> Iterator[tuple[object, ...]]:
+    ids, coupons = history.customers.ids, history.coupons
+    for index in range(len(rows)):
+        who, what = ids[rows.customer[index]], coupons[rows.coupon[index]].coupon_id
+        head = (who, what, rows.day[index], rows.decision[index])
+        yield (*head, *rows.features[index].tolist(), int(rows.is_redeemed[index]))
 
 
 def digest(history: History) -> str:
