@@ -1,9 +1,11 @@
 """An imported history as one file: arrays in numpy's own format, without pickle."""
 
+import zlib
 from dataclasses import asdict, fields, replace
 from datetime import date
 from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -17,6 +19,12 @@ from app.errors import DatasetRefused
 
 HISTORY_FILE = "history.npz"
 FORMAT = 1
+
+# What zipfile, zlib and numpy raise for a file that was cut off, changed, or is something else.
+_DAMAGED = (
+    *(BadZipFile, EOFError, KeyError, MemoryError, OSError, RuntimeError, SyntaxError),
+    *(TokenError, TypeError, ValueError, zlib.error),
+)
 
 
 def save_history(history: History, path: Path) -> None:
@@ -41,7 +49,7 @@ def save_history(history: History, path: Path) -> None:
 def load_history(path: Path) -> History:
     """The history that `save_history` wrote. Raises DatasetRefused saying what is wrong with the file."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if int(arrays["format"]) != FORMAT:
                 raise DatasetRefused(f"{path} was written by another version: import the history again")
             return History(
@@ -56,8 +64,10 @@ def load_history(path: Path) -> History:
             )
     except FileNotFoundError as error:
         raise DatasetRefused(f"{path} is not there: `python -m app history import DIR --out OUT` writes it") from error
-    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
-        raise DatasetRefused(f"{path} is no imported history: {error}") from error
+    except _DAMAGED as error:
+        raise DatasetRefused(
+            f"{path} is no history that `python -m app history import` has written, or is damaged: {error}"
+        ) from error
 
 
 def _column(arrays: "np.lib.npyio.NpzFile", table: str, name: str) -> np.ndarray:

@@ -41,7 +41,7 @@ def parquet_records(
             chosen = [name for name in names if name.strip().casefold() in wanted]
             _refuse_nested(path, file, chosen)
             yield _records(file, names, chosen, path.stat().st_size, on_bytes)
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise DatasetRefused(f"{path} is no Parquet file that can be read: {reason}") from error
 

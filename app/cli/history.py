@@ -68,6 +68,7 @@ def _write(imported: "ImportedHistory", out: Path, day: "np.datetime64") -> None
     import numpy as np
 
     from app.adapters.csv_files import write_table, written_whole
+    from app.adapters.csv_rows import shown
     from app.adapters.history_store import HISTORY_FILE, save_history
     from app.adapters.rows import row_from_context
     from app.adapters.tables import CUSTOMER_INFO, first_problem
@@ -77,19 +78,22 @@ def _write(imported: "ImportedHistory", out: Path, day: "np.datetime64") -> None
     everybody = np.arange(len(history.customers.ids))
     contexts = contexts_as_of(history, everybody, np.full(len(everybody), day))
     rows = [row_from_context(context) for context in contexts]
-    fitting = [row for row in rows if first_problem(CUSTOMER_INFO, row) is None]
+    problems = [first_problem(CUSTOMER_INFO, row) for row in rows]
+    fitting = [row for row, problem in zip(rows, problems, strict=True) if problem is None]
     with written_whole(out) as part:
-        save_history(history, part / HISTORY_FILE)
         for file in (imported.catalogue.products, imported.catalogue.coupons, imported.catalogue.links):
             write_table(part, file.table, file.rows)
         write_table(part, CUSTOMER_INFO, fitting)
+        save_history(history, part / HISTORY_FILE)
     typer.echo(
         f"{out}: the history, and the tables for `python -m app load {out}` with {len(fitting):,} customers as of {day}"
     )
-    if len(fitting) < len(rows):
+    unfit = [(row[found.column], found) for row, found in zip(rows, problems, strict=True) if found is not None]
+    if unfit:
+        value, problem = unfit[0]
         typer.echo(
-            f"note: {len(rows) - len(fitting):,} customers are not in customer_info.csv, which takes ids that are whole"
-            " numbers: the central serves them"
+            f"note: {len(unfit):,} customers are not in customer_info.csv, for example {problem.column}"
+            f' "{shown(str(value))}" {problem.rule}: the central serves them'
         )
 
 

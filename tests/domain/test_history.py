@@ -8,7 +8,7 @@ import pytest
 
 from app.datagen.generate import generate
 from app.domain.coupon import Coupon, CouponType
-from app.domain.customer import CustomerContext, Gender
+from app.domain.customer import USUAL_AGE, CustomerContext, Gender
 from app.domain.history import (
     NEVER,
     WITHOUT_COUPON,
@@ -17,7 +17,11 @@ from app.domain.history import (
     Days,
     History,
     Purchases,
+    before,
     contexts_as_of,
+    day_after,
+    in_order,
+    period,
 )
 
 ANNA, BERT = 0, 1
@@ -113,6 +117,44 @@ def test_the_future_and_the_other_customers_change_nothing(history: History) -> 
     )
 
     assert context(changed, ANNA, "2025-04-15") == known
+
+
+def nothing(history: History) -> History:
+    return before(history, day("2000-01-01"))
+
+
+def test_a_birth_that_is_not_known_or_yet_to_come_gives_the_usual_age(history: History) -> None:
+    changed = replace(history, customers=replace(history.customers, born=days("NaT", "2025-03-02")))
+
+    ages = [
+        context.age for context in contexts_as_of(changed, np.array([ANNA, BERT]), days("2025-03-01", "2025-03-01"))
+    ]
+    assert ages == [USUAL_AGE, USUAL_AGE]
+
+
+def test_the_day_after_a_history_follows_its_last_day_of_any_kind(history: History) -> None:
+    assert period(history).astype(str).tolist() == ["2025-03-01", "2025-05-01"]
+    assert day_after(history) == day("2025-05-02")
+    assert day_after(before(history, day("2025-04-21"))) == day("2025-04-21")
+
+
+def test_a_history_of_nothing_has_no_days(history: History) -> None:
+    assert len(period(nothing(history))) == 0
+    with pytest.raises(ValueError, match="neither purchases nor coupons"):
+        day_after(nothing(history))
+
+
+def test_customers_are_ordered_by_their_ids_short_ones_first() -> None:
+    ids = ("10", "b", "9", "a", "11")
+    people = Customers(ids, (Gender.UNKNOWN,) * 5, days(*["2000-01-01"] * 5))
+    empty = np.empty(0, dtype=np.int64)
+    bought = Purchases(np.array([0]), days("2025-01-01"), *(np.array([1]) for _ in range(4)))
+    issues = CouponIssues(empty, empty, days(), days())
+
+    ordered = in_order(History(people, (), bought, issues))
+
+    assert ordered.customers.ids == ("9", "a", "b", "10", "11")
+    assert ordered.purchases.customer.tolist() == [3]
 
 
 def test_contexts_of_many_are_those_of_each_alone() -> None:
