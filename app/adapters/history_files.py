@@ -182,11 +182,15 @@ class _Reader:
 
     def read_redemptions(self, issues: IssueRows) -> None:
         """Whatever their order in the file, they are taken in that of their days."""
-        file = read_file(path_of(self._folder, REDEMPTIONS), REDEMPTIONS)
+        path = path_of(self._folder, REDEMPTIONS)
+        size = path.stat().st_size
+        self._on_progress(path.name, 0, size)
+        file = read_file(path, REDEMPTIONS)
         issues.prepare_redemptions()
         by_day = sorted(zip(file.rows, file.lines, strict=True), key=lambda found: str(found[0]["redeemed_on"]))
         bad_rows = [_bad_row(file.file, line, row, issues.redeem(row)) for row, line in by_day]
         self.count_file(file, [bad for bad in bad_rows if bad is not None])
+        self._on_progress(path.name, size, size)
 
     def _keep(self, bad_rows: Sequence[BadRow]) -> None:
         self.bad_rows.extend(bad_rows[: KEPT_BAD_ROWS - len(self.bad_rows)])

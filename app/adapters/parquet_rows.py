@@ -66,7 +66,7 @@ def _records(
         for fields in zip(*columns, strict=True):
             number += 1
             yield number, list(fields)
-        on_bytes(size * batch.num_rows // file.metadata.num_rows)
+        on_bytes(size * batch.num_rows // max(file.metadata.num_rows, 1))
 
 
 def _texts(column: "Array") -> list[str]:
