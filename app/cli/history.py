@@ -124,7 +124,7 @@ def _last_day(history: "History", as_of: str | None) -> "np.datetime64":
     try:
         last = day_after(history)
     except ValueError as error:
-        raise DatasetRefused(f"{error}: there is nothing to import") from error
+        raise DatasetRefused(str(error)) from error
     return last if as_of is None else np.datetime64(as_of, "D")
 
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from errno import EEXIST
 from hashlib import sha256
 from pathlib import Path
 
@@ -129,8 +130,10 @@ def split_in_time(rows: Rows) -> Split:
 def write_rows(history: History, day: np.datetime64, path: Path) -> int:
     """Write a CSV file, whole or not at all, with the rows whose outcome was known before `day`; how many there are.
 
-    Raises OSError.
+    Raises OSError, also where something is there that is no ordinary file.
     """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(EEXIST, "there is something else than an ordinary file", str(path))
     known = before(history, day)
     rows = make_rows(known)
     rows = rows.only(rows.day + OUTCOME_DAYS <= day)
