@@ -45,11 +45,13 @@ class Column:
 
 def parsed(column: Column, field: str) -> Value:
     """What a field of a file stands for; an empty one is None. Raises ValueError with the rule it breaks."""
-    text = field if column.kind is Kind.TEXT else field.strip()
+    if column.kind is Kind.TEXT:
+        return field or None
+    text = field.strip()
     if not text:
         return None
     match column.kind:
-        case Kind.TEXT | Kind.DATE:
+        case Kind.DATE:
             return text
         case Kind.INTEGER if WHOLE_NUMBER.fullmatch(text):
             return int(text)
@@ -64,10 +66,10 @@ def broken_rule(column: Column, value: object) -> str | None:
     if value is None or (column.is_required and isinstance(value, str) and not value.strip()):
         return "must not be empty" if column.is_required else None
     match column.kind:
-        case Kind.INTEGER | Kind.REAL:
-            return _broken_by_number(column, value)
         case Kind.TEXT:
             return _broken_by_text(column, value)
+        case Kind.INTEGER | Kind.REAL:
+            return _broken_by_number(column, value)
         case Kind.DATE:
             return None if is_iso_date(value) else f"must be {column.kind}"
         case _:
