@@ -7,7 +7,7 @@ import structlog
 
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
-from app.domain.registry import Alias, current
+from app.domain.registry import Alias
 from app.errors import DatabaseUnavailable, ModelRefused
 from app.ports import Model, ModelFiles, ModelRegistry, Scores
 
@@ -41,6 +41,7 @@ class ActiveModel:
         self._current = shipped
         self._champion: str | None = None
         self._has_been_read = False
+        self._reading = asyncio.Lock()
 
     @property
     def current(self) -> Model:
@@ -51,11 +52,11 @@ class ActiveModel:
 
     @property
     def threshold(self) -> float:
-        """What the model in service advises."""
-        return self._current.card.threshold
+        """What the model in service advises. Raises DatabaseUnavailable until it is known which it is."""
+        return self.current.card.threshold
 
     async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
-        """See Scorer."""
+        """See Scorer. One model scores all of them. Raises DatabaseUnavailable until it is known which."""
         return await self.current.score(customers, screenings)
 
     async def read(self) -> None:
@@ -63,24 +64,25 @@ class ActiveModel:
 
         One that cannot be used is told of, and the present one goes on. Raises DatabaseUnavailable.
         """
-        version = current(await self.registry.changes(), Alias.CHAMPION)
-        if self._has_been_read and version == self._champion:
-            return
-        try:
-            self._current = await self._built(version)
-        except ModelRefused as error:
-            self._report(f"the champion cannot be used, {self._current.card.version} goes on: {error}")
-        else:
-            self._report(None)
-            log.info("model in service", version=self._current.card.version)
-        self._champion, self._has_been_read = version, True
+        async with self._reading:  # or of two readings, the older one could end last
+            version = (await self.registry.named())[Alias.CHAMPION]
+            if self._has_been_read and version == self._champion:
+                return
+            try:
+                self._current = await self._built(version)
+            except ModelRefused as error:
+                self._report(f"the champion {version} cannot be used, {self._current.card.version} goes on: {error}")
+            else:
+                self._report(None)
+                log.info("model in service", version=self._current.card.version)
+            self._champion, self._has_been_read = version, True
 
     async def _built(self, version: str | None) -> Model:
         if version is None:
             return self._shipped
         files = await self.registry.files(version)
         if files is None:
-            raise ModelRefused(f"the registry has lost {version}")
+            raise ModelRefused("the registry does not have it")
         return await asyncio.to_thread(self._build, version, files)
 
     async def run(self) -> None:

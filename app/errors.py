@@ -10,6 +10,7 @@
     ├── ModelUnknown            the registry has no such model
     ├── ModelInUse              a model that an alias names cannot be deleted
     ├── PromotionRefused        a model that is not to succeed the champion
+    ├── NothingBefore           an alias that has named no other model cannot be rolled back
     ├── PublishRefused          the broker says no to a message
     ├── MigrationRefused        a revision that the database cannot be brought to
     ├── EmbeddedFailed          a server that was to run beside the service does not start
@@ -70,7 +71,7 @@ class ModelUnknown(ServiceError):
     """The registry has no model of this version."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(f"there is no model {version!r}")
+        super().__init__(f"there is no model {version}")
 
 
 class ModelInUse(ServiceError):
@@ -83,6 +84,10 @@ class PromotionRefused(ServiceError):
     def __init__(self, version: str, objections: Sequence[str]) -> None:
         super().__init__(f"{version} is not promoted: {'; '.join(objections)}")
         self.objections = tuple(objections)
+
+
+class NothingBefore(ServiceError):
+    """There is no model that the alias named before, or it was deleted."""
 
 
 class PublishRefused(ServiceError):

@@ -3,7 +3,6 @@
 `app` is made when it is asked for (`uvicorn app.main:app`), not when the module is imported.
 """
 
-import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +32,7 @@ from app.assembly.messaging import BrokerMessaging, Messaging, NoMessaging
 from app.assembly.storage import Storage, build_storage
 from app.domain.access import Role
 from app.domain.department import DepartmentNames
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, ModelRefused
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
 from app.ports import Central, Model, ModelFiles, Scorer
@@ -63,21 +62,25 @@ OPTIONAL_PARTS = ("central", "scorer", "champion", "canary", "canary_entry_event
 
 def __getattr__(name: str) -> FastAPI:
     if name == "app":
-        return create_app(settings_or_exit())
+        return app_or_exit()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def settings_or_exit() -> Settings:
-    """Read the environment; on what is missing or wrong, say all of it and exit with code 78."""
+def app_or_exit() -> FastAPI:
+    """The application of the environment; on what is missing or wrong, say all of it and exit with code 78."""
     try:
-        return Settings.from_environment()
+        return create_app(Settings.from_environment())
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_CODE) from None
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application with its routes. What it works with is opened when it starts."""
+    """The application with its routes. What it works with is opened when it starts, but its model is here.
+
+    Raises ConfigurationError for a model that cannot be used.
+    """
+    shipped = _shipped_model(settings)
     app = Application(
         title="Recommendation service",
         version=__version__,
@@ -85,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,  # docs has it, for those who may read
-        lifespan=partial(_lifespan, settings),
+        lifespan=partial(_lifespan, settings, shipped),
     )
     app.bodies = (
         CustomerEntry,
@@ -116,10 +119,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(settings: Settings, shipped: Model, app: FastAPI) -> AsyncIterator[None]:
     _configure(settings)
     async with AsyncExitStack() as stack:
-        app.state.running = await _start(stack, settings, open_without_keys(app))
+        app.state.running = await _start(stack, settings, shipped, open_without_keys(app))
         _warn_of_names(settings)
         _rest_memory(stack)
         log.info("started", version=__version__)
@@ -167,7 +170,7 @@ async def adopt(settings: Settings) -> tuple[bool, int]:
     """
     _configure(settings)
     async with AsyncExitStack() as stack:
-        running = await _start(stack, settings, is_leaving=True)
+        running = await _start(stack, settings, _shipped_model(settings), is_leaving=True)
         was_known = await running.leave()
         return was_known, running.metrics.events_read
 
@@ -181,7 +184,12 @@ def _configure(settings: Settings) -> None:
 
 
 async def _start(
-    stack: AsyncExitStack, settings: Settings, open_routes: Sequence[str] = (), *, is_leaving: bool = False
+    stack: AsyncExitStack,
+    settings: Settings,
+    shipped: Model,
+    open_routes: Sequence[str] = (),
+    *,
+    is_leaving: bool = False,
 ) -> Running:
     metrics = Metrics()
     health = Health({"model": None}, optional=OPTIONAL_PARTS)  # without its model the service does not start
@@ -189,7 +197,6 @@ async def _start(
     names = DepartmentNames.with_aliases(settings.department_aliases)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)  # the callers bound calls
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
-    shipped = await asyncio.to_thread(load_model, settings.model_dir)
     storage = await build_storage(stack, settings, names, health, background)
     active = ActiveModel(storage.models, shipped, _build_model, health.reporter("champion"))
     services = Services(
@@ -261,8 +268,15 @@ def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health
     )
 
 
+def _shipped_model(settings: Settings) -> Model:
+    try:
+        return load_model(settings.model_dir)
+    except ModelRefused as error:
+        raise ConfigurationError([f"Cannot use MODEL_DIR env variable: {error}."]) from error
+
+
 def _build_model(version: str, files: ModelFiles) -> Model:
-    return build_scorer(files, Path("registry") / version)
+    return build_scorer(files, Path(version))
 
 
 def _build_scorer(settings: Settings, client: httpx.AsyncClient, active: ActiveModel, health: Health) -> Scorer:

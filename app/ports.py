@@ -18,7 +18,7 @@ from app.domain.eligibility import Screening
 from app.domain.event import FocusEvent
 from app.domain.features import Floats
 from app.domain.model_card import ModelCard
-from app.domain.registry import Alias, AliasChange, RegisteredModel
+from app.domain.registry import Alias, AliasChange, Change, RegisteredModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +233,18 @@ class ModelRegistry(Protocol):
         """Delete a model that no alias names; whether that was done. Raises DatabaseUnavailable."""
         ...
 
+    async def named(self, at: datetime | None = None) -> Mapping[Alias, str | None]:
+        """The version that each alias names, now or at a time; None: the model that the service was started with.
+
+        Raises DatabaseUnavailable.
+        """
+        ...
+
     async def changes(self) -> Sequence[AliasChange]:
         """What every alias has named, in the order of time. Raises DatabaseUnavailable."""
         ...
 
-    async def point(
-        self, alias: Alias, version: str | None, changed_by: str, reason: str, *, is_forced: bool
-    ) -> AliasChange | None:
+    async def point(self, change: Change) -> AliasChange | None:
         """Let an alias name a version from now on; None where there is no such model. Raises DatabaseUnavailable."""
         ...
 

@@ -23,7 +23,7 @@ from app.cli import cli
 from app.domain.access import ApiKey, Role, digest_of
 from app.embedded.ports import LOOPBACK, free_port
 from app.errors import ConfigurationError, DatabaseUnavailable, DatasetRefused, MigrationRefused
-from app.main import settings_or_exit
+from app.main import app_or_exit
 from app.settings import EXIT_CODE, MISSING, documented_variables, file_variables, variable_names
 from app.utils.log_config import customer_hash
 
@@ -184,7 +184,7 @@ def test_the_application_is_made_when_it_is_asked_for(environment: pytest.Monkey
 
 def test_an_application_without_its_variables_ends_the_process(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        settings_or_exit()
+        app_or_exit()
 
     assert caught.value.code == EXIT_CODE
     assert capsys.readouterr().err == ALL_MISSING

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from app.domain.access import ApiKey
@@ -17,7 +17,7 @@ from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
 from app.domain.event import FocusEvent
 from app.domain.model_card import ModelCard
-from app.domain.registry import Alias, AliasChange, RegisteredModel, current
+from app.domain.registry import Alias, AliasChange, Change, RegisteredModel, named_at
 from app.ports import CachedContext, InboundMessage, ModelFiles, OutboundMessage, UnknownCustomer
 
 MAX_DECISIONS = 100_000
@@ -203,26 +203,30 @@ class MemoryModelRegistry:
         if card.version in self._models:
             return False
         size = len(files.model) + len(files.trees or b"")
-        self._models[card.version] = RegisteredModel(card, registered_at, created_by, size), files
+        self._models[card.version] = RegisteredModel(card.version, card, registered_at, created_by, size), files
         return True
 
     async def remove(self, version: str) -> bool:
         """See ModelRegistry."""
-        if version in {current(self._changes, alias) for alias in Alias}:
+        if version in named_at(self._changes).values():
             return False
         return self._models.pop(version, None) is not None
+
+    async def named(self, at: datetime | None = None) -> Mapping[Alias, str | None]:
+        """See ModelRegistry."""
+        return named_at(self._changes, at)
 
     async def changes(self) -> Sequence[AliasChange]:
         """See ModelRegistry."""
         return list(self._changes)
 
-    async def point(
-        self, alias: Alias, version: str | None, changed_by: str, reason: str, *, is_forced: bool
-    ) -> AliasChange | None:
+    async def point(self, change: Change) -> AliasChange | None:
         """See ModelRegistry."""
-        if version is not None and version not in self._models:
+        if change.version is not None and change.version not in self._models:
             return None
-        self._changes.append(AliasChange(alias, version, datetime.now(UTC), changed_by, reason, is_forced))
+        now = datetime.now(UTC)
+        since = max(now, self._changes[-1].since + timedelta(microseconds=1)) if self._changes else now
+        self._changes.append(AliasChange(since, change))
         return self._changes[-1]
 
 

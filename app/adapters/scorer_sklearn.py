@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from app.adapters.model_parts import flaw_of_parts
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
 from app.domain.features import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 SCORER = "in_process"
+SHOWN_NAMES = 10
 
 # What skops, numpy and scikit-learn raise for a file that is damaged or made up; its refused types are a TypeError.
 UNREADABLE = (
@@ -189,7 +191,7 @@ def checked_card(data: bytes, path: Path) -> ModelCard:
         )
     if card.features != FEATURE_NAMES:
         missing, unknown = set(FEATURE_NAMES) - set(card.features), set(card.features) - set(FEATURE_NAMES)
-        names = ", ".join(sorted(missing | unknown)) or "their order"
+        names = ", ".join(sorted(missing | unknown)[:SHOWN_NAMES]) or "their order"
         raise ModelRefused(f"{card.version} was made for other features than this version encodes: {names}")
     return card
 
@@ -207,15 +209,17 @@ def _check_digest(data: bytes, digest: str, path: Path) -> None:
 
 
 def _build(data: bytes, path: Path) -> "ClassifierMixin":
-    """Everything is checked before anything of the file is built."""
+    """Types are checked before anything of the file is built, and what was built before it is asked anything."""
     from skops.io import get_untrusted_types, loads
 
     try:
         if hostile := sorted(set(get_untrusted_types(data=data)) - set(ALLOWED_TYPES)):
-            raise ModelRefused(f"{path} holds types that a model needs not: {', '.join(hostile)}")
+            raise ModelRefused(f"{path} holds types that a model needs not: {', '.join(hostile[:SHOWN_NAMES])}")
         model = loads(data, trusted=list(ALLOWED_TYPES))
     except UNREADABLE as error:
         raise ModelRefused(f"{path} is damaged or no model: {error}") from error
+    if (problem := flaw_of_parts(model)) is not None:
+        raise ModelRefused(f"{path} {problem}")
     if not hasattr(model, "predict_proba") or list(getattr(model, "classes_", [])) != [0, 1]:
         raise ModelRefused(f"{path} holds no classifier of redeemed or not")
     if getattr(model, "n_features_in_", None) != len(FEATURE_NAMES):

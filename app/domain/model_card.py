@@ -92,7 +92,7 @@ def card_to_json(card: ModelCard) -> str:
 
 def card_from_json(text: str) -> ModelCard:
     """The card that `card_to_json` wrote. Raises ValueError saying what is wrong with the text."""
-    fields = json.loads(text)
+    fields = json.loads(text, parse_float=_finite, parse_constant=_finite)
     if not isinstance(fields, dict):
         raise ValueError("the card is no JSON object")
     try:
@@ -129,6 +129,13 @@ def card_from_json(text: str) -> ModelCard:
         raise ValueError(f"the card says nothing of {error}") from error
     except (AttributeError, TypeError) as error:
         raise ValueError(f"the card has a field of another kind: {error}") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def _window(fields: Mapping[str, object]) -> DataWindow:

@@ -244,12 +244,19 @@ WHERE version = $1
   )
 RETURNING version;
 
+-- name: read_aliases
+SELECT DISTINCT ON (alias) alias, version
+FROM model_alias
+WHERE since <= coalesce($1::timestamptz, 'infinity')
+ORDER BY alias, since DESC;
+
 -- name: read_alias_changes
-SELECT alias, version, since, changed_by, reason, is_forced FROM model_alias ORDER BY since;
+SELECT alias, version, since, changed_by, reason, is_forced, is_rollback FROM model_alias ORDER BY since;
 
 -- name: point_alias
--- The time is the server's, so that it is the same clock for all who change something.
-INSERT INTO model_alias (alias, since, version, changed_by, reason, is_forced)
-SELECT $1, clock_timestamp(), $2, $3, $4, $5
+-- The time is the server's, so that it is the same clock for all who change something; set back, it still goes on.
+INSERT INTO model_alias (alias, since, version, changed_by, reason, is_forced, is_rollback)
+SELECT $1, greatest(clock_timestamp(), (SELECT max(since) FROM model_alias) + interval '1 microsecond'),
+       $2, $3, $4, $5, $6
 WHERE $2::text IS NULL OR EXISTS (SELECT FROM model WHERE version = $2)
 RETURNING since;

@@ -11,7 +11,15 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from app.errors import EventRefused, ModelInUse, ModelRefused, ModelUnknown, PromotionRefused, Unavailable
+from app.errors import (
+    EventRefused,
+    ModelInUse,
+    ModelRefused,
+    ModelUnknown,
+    NothingBefore,
+    PromotionRefused,
+    Unavailable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +29,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     ModelRefused: 422,
     ModelUnknown: 404,
     ModelInUse: 409,
+    NothingBefore: 409,
     PromotionRefused: 409,
 }
 
@@ -94,7 +103,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _model_error(request: Request, error: Exception) -> Response:
-    return problem(STATUS_OF[type(error)], f"{error}.")
+    text = str(error)
+    return problem(STATUS_OF[type(error)], f"{text[:1].upper()}{text[1:]}.")
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

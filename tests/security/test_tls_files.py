@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from app.errors import ConfigurationError
-from app.main import settings_or_exit
+from app.main import app_or_exit
 from app.settings import EXIT_CODE, Settings
 from tests.security.shop import write_pem
 
@@ -124,7 +124,7 @@ def test_a_start_with_files_that_cannot_be_used_ends_with_code_78(
     (tmp_path / "ca.crt").write_bytes(b"garbage")
 
     with pytest.raises(SystemExit) as ended:
-        settings_or_exit()
+        app_or_exit()
 
     assert ended.value.code == EXIT_CODE
     assert capsys.readouterr().err == (

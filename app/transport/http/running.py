@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,13 +21,15 @@ from app.transport.metrics import Metrics
 from app.transport.outbox import Outbox
 
 BODY_SECONDS = 10.0
+MAX_TRANSFERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
     """The running service; `active` is the scorer in the process.
 
-    `leave` leaves the broker for good, and tells whether it had events waiting for this instance before.
+    `leave` leaves the broker for good, and tells whether it had events waiting for this instance before. `transfers`
+    bounds how many models are sent at a time.
     `open_without_keys` are the paths that answer anyone as long as no API key was ever made.
     """
 
@@ -42,6 +44,7 @@ class Running:
     limits: RateLimits
     open_without_keys: Sequence[str]
     leave: Callable[[], Awaitable[bool]]
+    transfers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_TRANSFERS))
 
 
 async def _running(request: Request) -> Running:

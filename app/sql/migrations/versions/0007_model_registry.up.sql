@@ -7,13 +7,15 @@ CREATE TABLE model (
     registered_at TIMESTAMPTZ NOT NULL,
     created_by    TEXT NOT NULL
 );
--- Which version an alias named from when on; the last row counts. Nothing is ever changed here.
+-- Which version an alias named from when on; the last row counts. Nothing is ever changed here. Without a version, it is
+-- the model that the service was started with.
 CREATE TABLE model_alias (
-    alias      TEXT NOT NULL,
-    since      TIMESTAMPTZ NOT NULL,
-    version    TEXT,
-    changed_by TEXT NOT NULL,
-    reason     TEXT NOT NULL,
-    is_forced  BOOLEAN NOT NULL,
+    alias       TEXT NOT NULL CHECK (alias IN ('champion', 'challenger', 'shadow')),
+    since       TIMESTAMPTZ NOT NULL,
+    version     TEXT,
+    changed_by  TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    is_forced   BOOLEAN NOT NULL,
+    is_rollback BOOLEAN NOT NULL,
     PRIMARY KEY (alias, since)
 );
