@@ -8,6 +8,7 @@ import pytest
 from app.adapters.postgres import migrations
 from tests import postgres
 from tests.postgres import PostgresServer
+from tests.small_models import SmallModel, train_small
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,15 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
+    """A logistic model, trained on a small shop."""
+    return train_small(tmp_path_factory.mktemp("small-model"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
+    """The same of another shop."""
+    return train_small(tmp_path_factory.mktemp("other-model"), seed=2)

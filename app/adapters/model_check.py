@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -98,7 +98,7 @@ def main() -> int:
     _limit()
     folder = Path(sys.argv[1])
     try:
-        said, code = json.dumps(_try(folder)), 0
+        said, code = json.dumps(asdict(try_model(folder))), 0
     except ModelRefused as error:
         said, code = str(error).replace(f"{folder}{os.sep}", ""), REFUSED
     sys.stdout.write("".join(one if one.isprintable() else "?" for one in said[: SAID_BYTES // 4]))
@@ -116,7 +116,8 @@ def _limit() -> None:
         resource.setrlimit(what, (limit, limit))
 
 
-def _try(folder: Path) -> dict[str, float]:
+def try_model(folder: Path) -> ModelCheck:
+    """Build the model in the folder and let it score, in this process. Raises ModelRefused."""
     files = read_files(folder)
     scorer = build_scorer(files, folder)
     customers, coupons = probe()
@@ -127,11 +128,11 @@ def _try(folder: Path) -> dict[str, float]:
     itself = np.array([ask(customer, screening) for customer in customers])
     started = perf_counter()
     scorer.predict(customers[0], many)
-    return {
-        "parity": largest_gap(served, itself),
-        "self_check": largest_gap(served, _on_card(scorer.card.self_check, served)),
-        "milliseconds": 1000 * (perf_counter() - started),
-    }
+    return ModelCheck(
+        parity=largest_gap(served, itself),
+        self_check=largest_gap(served, _on_card(scorer.card.self_check, served)),
+        milliseconds=1000 * (perf_counter() - started),
+    )
 
 
 def _on_card(scores: Sequence[float], served: Floats) -> Floats:

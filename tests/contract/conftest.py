@@ -31,6 +31,8 @@ TABLES = (
     "named_event",
     "dead_letter",
     "api_key",
+    "model",
+    "model_alias",
 )
 IN_MEMORY: dict[str, Any] = {
     "TESTING_NO_MQTT": True,
