@@ -47,9 +47,10 @@ ENVIRONMENT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ChildChecker:
-    """ModelChecker that starts a process for each model, one at a time."""
+    """ModelChecker that starts a process for each model, one at a time; it runs `module`."""
 
     seconds: float = SECONDS
+    module: str = __name__
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def check(self, files: ModelFiles) -> ModelCheck:
@@ -63,7 +64,7 @@ class ChildChecker:
 
     async def _run(self, folder: Path) -> int:
         """The exit code of the process; below 0, the signal that has ended it."""
-        command, null = (sys.executable, "-s", "-m", __name__, str(folder)), asyncio.subprocess.DEVNULL
+        command, null = (sys.executable, "-s", "-m", self.module, str(folder)), asyncio.subprocess.DEVNULL
         with (folder / SAID_FILE).open("wb") as said:
             child = await asyncio.create_subprocess_exec(
                 *command, cwd=folder, env=ENVIRONMENT, stdin=null, stdout=said, stderr=null

@@ -1,0 +1,210 @@
+"""Which model scores, and when another one takes its place."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.active_model import ActiveModel
+from app.adapters.memory import MemoryModelRegistry
+from app.adapters.scorer_sklearn import build_scorer
+from app.domain.customer import CustomerContext
+from app.domain.eligibility import Screening, screen
+from app.domain.model_card import ModelCard
+from app.domain.registry import Alias, Change
+from app.errors import DatabaseUnavailable, ModelRefused
+from app.ports import ModelFiles, Scores
+from tests.builders import ANNA, COUPON, NOW, TODAY
+from tests.builders import running as working
+from tests.small_models import SmallModel
+from tests.transport.eventually import eventually
+
+SCREENING = screen([COUPON], TODAY)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Model that says its name; `asked` holds back its answer until it is set."""
+
+    card: ModelCard
+    asked: asyncio.Event | None = None
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        if self.asked is not None:
+            await self.asked.wait()
+        return [Scores(np.zeros(1), "named", self.card.version, 0.0) for _ in customers]
+
+
+class Registry(MemoryModelRegistry):
+    """MemoryModelRegistry that can be away, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.asked = 0
+
+    async def named(self, at: datetime | None = None) -> Mapping[Alias, str | None]:
+        self.asked += 1
+        if self.is_away:
+            raise DatabaseUnavailable("away")
+        return await super().named(at)
+
+
+class Reports(list[str | None]):
+    """What was told of the champion."""
+
+    def __call__(self, problem: str | None) -> None:
+        self.append(problem)
+
+
+def build(version: str, files: ModelFiles) -> Named:
+    if files.model == b"broken":
+        raise ModelRefused("it is broken")
+    return Named(build_scorer(files, Path(version)).card)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+@pytest.fixture
+def active(registry: Registry, reports: Reports, small_model: SmallModel) -> ActiveModel:
+    return ActiveModel(registry, Named(replace(small_model.card, version="shipped", threshold=0.5)), build, reports)
+
+
+async def promote(registry: Registry, model: SmallModel, files: ModelFiles | None = None) -> None:
+    await registry.add(model.card, files or model.files, NOW, "ada")
+    await registry.point(Change(Alias.CHAMPION, model.version, "ada", ""))
+
+
+async def versions(active: ActiveModel, count: int = 1) -> list[str]:
+    return [one.model_version for one in await active.score([ANNA] * count, [SCREENING] * count)]
+
+
+async def test_before_the_registry_was_read_no_model_scores_nor_advises(
+    active: ActiveModel, registry: Registry
+) -> None:
+    registry.is_away = True
+    with pytest.raises(DatabaseUnavailable):
+        await active.read()
+
+    with pytest.raises(DatabaseUnavailable):
+        await versions(active)
+    with pytest.raises(DatabaseUnavailable):
+        active.threshold  # noqa: B018
+
+
+async def test_without_a_champion_the_shipped_model_scores(active: ActiveModel, reports: Reports) -> None:
+    await active.read()
+
+    assert (await versions(active), active.threshold) == (["shipped"], 0.5)
+    assert reports == [None]
+
+
+async def test_a_champion_takes_over_and_gives_way_again(
+    active: ActiveModel, registry: Registry, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    seen = []
+    for model in (small_model, other_model):
+        await promote(registry, model)
+        await active.read()
+        seen += await versions(active)
+    await registry.point(Change(Alias.CHAMPION, None, "ada", ""))
+    await active.read()
+
+    assert [*seen, *await versions(active)] == [small_model.version, other_model.version, "shipped"]
+
+
+async def test_a_batch_that_a_swap_meets_is_scored_by_one_model(
+    registry: Registry, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    asked = asyncio.Event()
+    active = ActiveModel(registry, Named(small_model.card, asked), build)
+    await active.read()
+    batch = asyncio.ensure_future(versions(active, 3))
+    await promote(registry, other_model)
+    await active.read()
+    after = await versions(active)
+    asked.set()
+
+    assert (await batch, after) == ([small_model.version] * 3, [other_model.version])
+
+
+async def test_while_the_registry_is_away_the_last_model_goes_on(
+    active: ActiveModel, registry: Registry, small_model: SmallModel
+) -> None:
+    await promote(registry, small_model)
+    await active.read()
+    registry.is_away = True
+    with pytest.raises(DatabaseUnavailable):
+        await active.read()
+
+    assert await versions(active) == [small_model.version]
+
+
+async def test_a_champion_that_cannot_be_built_is_told_of_once_and_the_present_one_goes_on(
+    active: ActiveModel, registry: Registry, reports: Reports, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    await promote(registry, small_model)
+    await active.read()
+    await promote(registry, other_model, replace(other_model.files, model=b"broken"))
+    await active.read()
+    await active.read()
+
+    problem = f"the champion {other_model.version} cannot be used, {small_model.version} goes on: it is broken"
+    assert reports == [None, problem]
+    assert await versions(active) == [small_model.version]
+    await registry.point(Change(Alias.CHAMPION, None, "ada", ""))
+    await active.read()
+    assert reports == [None, problem, None]
+
+
+async def test_a_champion_that_the_registry_has_lost_is_told_of(
+    active: ActiveModel, registry: Registry, reports: Reports, small_model: SmallModel
+) -> None:
+    await promote(registry, small_model)
+    registry._models.clear()
+    await active.read()
+
+    assert reports == [
+        f"the champion {small_model.version} cannot be used, shipped goes on: the registry does not have it"
+    ]
+
+
+async def test_a_model_is_built_once_however_often_the_registry_is_read(
+    registry: Registry, small_model: SmallModel
+) -> None:
+    built = []
+
+    def counting(version: str, files: ModelFiles) -> Named:
+        built.append(version)
+        return build(version, files)
+
+    active = ActiveModel(registry, Named(small_model.card), counting)
+    await promote(registry, small_model)
+    await asyncio.gather(*(active.read() for _ in range(5)))
+
+    assert built == [small_model.version]
+
+
+async def test_it_reads_again_by_itself_and_survives_an_absence_of_the_registry(
+    active: ActiveModel, registry: Registry, small_model: SmallModel
+) -> None:
+    registry.is_away = True
+    async with working(active.run()):
+        await eventually(lambda: registry.asked > 0)
+        registry.is_away = False
+        await promote(registry, small_model)
+        await eventually(lambda: active._has_been_read)
+
+        assert await versions(active) == [small_model.version]
