@@ -109,6 +109,13 @@ class Decided:
     stage_seconds: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class NotRemade:
+    """A decision that cannot be made again as it was made, and why."""
+
+    why: str
+
+
 class CouponEncodings:
     """The encoded coupons of the current catalogue, each made at its first offer."""
 
@@ -322,23 +329,23 @@ async def encode_again(services: Services, decisions: Sequence[Decision]) -> lis
     return [(decision, encode(services, decision, bodies)) for decision in decisions]
 
 
-async def remake(services: Services, decision: Decision) -> list[Verdict] | None:
+async def remake(services: Services, decision: Decision) -> list[Verdict] | NotRemade:
     """Make a decision again from what the log keeps of it: the fate of every coupon of the department.
 
-    None when the catalogue or the model that it was made with is no longer at hand, so that the outcome would be
+    Not when the catalogue or the model that it was made with is no longer at hand, so that the outcome would be
     another. Raises DatabaseUnavailable, ScorerUnavailable.
     """
     basis, catalogue = decision.basis, services.catalogue.current
     if catalogue.version != basis.catalogue_version:
-        return None
+        return NotRemade(f"made with catalogue {basis.catalogue_version}; now there is {catalogue.version}")
     screening = catalogue.screening(decision.event.department, basis.today)
     (scores,) = await services.scorer.score([basis.context], [screening])
     if scores.model_version != basis.model_version:
-        return None
+        return NotRemade(f"made with model {basis.model_version}; now {scores.model_version} is in service")
     is_late = decision.outcome.reason is Reason.LATE_EVENT
     outcome = decide(screening, scores.values, basis.threshold, basis.context_source, is_late=is_late)
     if not _agree(outcome, decision.outcome):
-        return None
+        return NotRemade("made again now, it would be another: the model of this version says something else today")
     return list(verdicts(screening, scores.values, basis.threshold, outcome))
 
 

@@ -22,7 +22,7 @@ from app.adapters.scorer_sklearn import load_model
 from app.domain.customer import ContextSource
 from app.domain.department import DepartmentNames
 from app.events import parse_focus
-from app.handlers import DecisionTerms, Gathered, Services, decide_batch, remake
+from app.handlers import DecisionTerms, Gathered, NotRemade, Services, decide_batch, remake
 from app.results import ResultEncoder
 from app.settings import BUILT_IN_MODEL, customer_with
 from tests.e2e.stack import ENTRY, FOCUS, PREDICTION, REJECTED, Device, Stack, eventually
@@ -218,7 +218,7 @@ async def test_a_decision_can_be_made_again_from_its_row(stack: Stack, device: D
         remade = await remake(services, decision)
 
     assert not is_new
-    assert remade is not None
+    assert not isinstance(remade, NotRemade)
     assert [one.coupon_id for one in remade if one.refusal is None] == [json.loads(payload)["coupon"]["id"]]
 
 

@@ -10,7 +10,7 @@ KEYS = {
     "event", "level", "logger", "timestamp", "kind", "reason", "problem", "part", "version", "routes", "client_id",
     "topic", "dropped", "broker", "results", "events", "years", "rows", "file", "products", "coupons",
     "catalogue", "refused", "customer", "outcomes", "partitions", "other_decisions", "named_events", "dead_letters",
-    "coupon_bodies", "unpublished_decisions",
+    "coupon_bodies", "unpublished_decisions", "alias", "is_forced",
 }  # fmt: skip
 EXCERPT_BYTES = 600
 BROKER_LOST = re.compile(rb'"part": "broker.*"part is not ready"')

@@ -25,9 +25,7 @@ from tests.builders import ANNA, COUPON, NOW
 TTL = timedelta(hours=1)
 NAMES = DepartmentNames.with_aliases({})
 DEFAULTS = CustomerContext("", Gender.UNKNOWN, 38, 30.0, 5, 10.0, 30, 4, 50)
-TERMS = DecisionTerms(
-    threshold=0.2, deployment="default@test", unknown_customer=DEFAULTS, time_zone=UTC, context_ttl=TTL
-)
+TERMS = DecisionTerms(threshold=0.2, deployment="default", unknown_customer=DEFAULTS, time_zone=UTC, context_ttl=TTL)
 
 
 def context(customer_id: str = "7", age: int = 41) -> CustomerContext:

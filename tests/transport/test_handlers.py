@@ -16,6 +16,7 @@ from app.handlers import (
     Decided,
     Entered,
     Gathered,
+    NotRemade,
     Services,
     decide_batch,
     encode_again,
@@ -345,9 +346,22 @@ async def test_a_decision_can_be_made_again_from_the_log_alone_on_another_day() 
 async def test_a_decision_on_a_catalogue_that_is_gone_is_not_made_again() -> None:
     shop = Shop()
     (answer,) = await decided(shop.services, focus())
+    before = shop.catalogue.current.version
     shop.put_on_sale(replace(COUPON, products_available=4))
 
-    assert await remake(shop.services, answer.decision) is None
+    assert await remake(shop.services, answer.decision) == NotRemade(
+        f"made with catalogue {before}; now there is {shop.catalogue.current.version}"
+    )
+
+
+async def test_a_decision_of_a_model_that_was_succeeded_is_not_made_again_by_its_successor() -> None:
+    shop = Shop()
+    (answer,) = await decided(shop.services, focus())
+    shop.scorer.model_version = "model@2"
+
+    assert await remake(shop.services, answer.decision) == NotRemade(
+        "made with model model@1; now model@2 is in service"
+    )
 
 
 async def test_a_decision_that_the_model_would_make_otherwise_today_is_not_made_again() -> None:
@@ -355,7 +369,7 @@ async def test_a_decision_that_the_model_would_make_otherwise_today_is_not_made_
     (answer,) = await decided(shop.services, focus())
     shop.scorer.scores = {"22": 0.6}
 
-    assert await remake(shop.services, answer.decision) is None
+    assert isinstance(await remake(shop.services, answer.decision), NotRemade)
 
 
 async def test_a_late_event_has_no_fates_to_tell() -> None:
@@ -374,7 +388,7 @@ async def test_the_message_names_the_event_by_the_decision_unless_the_sender_nam
     messages = [outbound(answer.decision, result_of(answer), "shop/prediction", TTL) for answer in (one, other)]
 
     properties = [
-        {"decision-id": str(answer.decision.decision_id), "event-id": name, "deployment": "default@test"}
+        {"decision-id": str(answer.decision.decision_id), "event-id": name, "deployment": "default@model@1"}
         for answer, name in ((one, str(one.decision.decision_id)), (other, "till-5"))
     ]
     assert messages == [

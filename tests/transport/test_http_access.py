@@ -52,6 +52,16 @@ OPEN: list[tuple[Role, Call]] = [
 MANAGEMENT: list[tuple[Role, Call]] = [
     (Role.READ, ("GET", "/api/v1/decisions?customer_id=127", None)),
     (Role.READ, ("GET", "/api/v1/decisions/00000000-0000-0000-0000-000000000000", None)),
+    (Role.READ, ("GET", "/api/v1/models", None)),
+    (Role.READ, ("GET", "/api/v1/models/serving", None)),
+    (Role.READ, ("GET", "/api/v1/models/aliases", None)),
+    (Role.READ, ("GET", "/api/v1/models/aliases/champion", None)),
+    (Role.READ, ("GET", "/api/v1/models/logistic-0", None)),
+    (Role.READ, ("GET", "/api/v1/models/logistic-0/download", None)),
+    (Role.ADMIN, ("POST", "/api/v1/models", {})),
+    (Role.ADMIN, ("PUT", "/api/v1/models/aliases/champion", {"version": "logistic-0"})),
+    (Role.ADMIN, ("POST", "/api/v1/models/aliases/champion/rollback", {})),
+    (Role.ADMIN, ("DELETE", "/api/v1/models/logistic-0", None)),
     (Role.ADMIN, ("GET", "/api/v1/keys", None)),
     (Role.ADMIN, ("POST", "/api/v1/keys", {"role": "read"})),
     (Role.ADMIN, ("DELETE", "/api/v1/keys/rk_nobody", None)),
@@ -108,6 +118,13 @@ def test_every_route_that_is_not_known_to_be_public_wants_a_key(open_app: FastAP
         "/api/v1/decisions/{decision_id}",
         "/api/v1/keys",
         "/api/v1/keys/{key_id}",
+        "/api/v1/models",
+        "/api/v1/models/aliases",
+        "/api/v1/models/aliases/{alias}",
+        "/api/v1/models/aliases/{alias}/rollback",
+        "/api/v1/models/serving",
+        "/api/v1/models/{version}",
+        "/api/v1/models/{version}/download",
     }
 
 

@@ -77,6 +77,7 @@ async def test_of_a_decision_from_another_catalogue_the_candidates_are_not_made_
         told = (await client.get(f"/api/v1/decisions/{answer['decision']['id']}")).json()
 
     assert (told["candidates"], told["score"]) == (None, answer["decision"]["score"])
+    assert told["not_remade"].startswith(f"made with catalogue {told['catalogue_version']}; now there is ")
 
 
 async def test_the_names_that_a_sender_gave_its_event_are_told(app: FastAPI, client: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from app.domain.decision import Decision, Offer
 from app.events import CustomerId
-from app.handlers import remake
+from app.handlers import NotRemade, remake
 from app.transport.http.explanation import CandidateAnswer, Explanation, candidate_answers, explanation
 from app.transport.http.openapi import problems
 from app.transport.http.running import FromRunning
@@ -44,10 +44,15 @@ class LoggedDecision(Explanation):
 
 
 class ExplainedDecision(LoggedDecision):
-    """A decision and what it was made from; `candidates` is null when the catalogue or the model has changed since."""
+    """A decision and what it was made from.
+
+    `candidates` is null when the catalogue or the model has changed since, which `not_remade` says: no other model speaks
+    for the one that decided.
+    """
 
     context: dict[str, str | int | float]
     candidates: list[CandidateAnswer] | None
+    not_remade: str | None
 
 
 @router.get("/{decision_id}", responses=problems(404))
@@ -57,9 +62,10 @@ async def read_decision(decision_id: UUID, request: Request, running: FromRunnin
     if decision is None:
         raise HTTPException(404, "There is no such decision.")
     request.state.customer_id = decision.event.customer_id
-    fates = await remake(running.services, decision)
-    shown = {**_shown(decision), "context": asdict(decision.basis.context), "candidates": candidate_answers(fates)}
-    return ExplainedDecision.model_validate(shown)
+    remade = await remake(running.services, decision)
+    fates, why = (None, remade.why) if isinstance(remade, NotRemade) else (remade, None)
+    made_from = {"context": asdict(decision.basis.context), "candidates": candidate_answers(fates), "not_remade": why}
+    return ExplainedDecision.model_validate({**_shown(decision), **made_from})
 
 
 @router.get("")

@@ -19,7 +19,7 @@ from app.events import (
     parse_entry,
     parse_focus,
 )
-from app.handlers import Decided, decide_batch, gather, gather_from_central, handle_entries, remake
+from app.handlers import Decided, NotRemade, decide_batch, gather, gather_from_central, handle_entries, remake
 from app.results import PredictionResult
 from app.transport.http.explanation import CandidateAnswer, Explanation, candidate_answers, explanation
 from app.transport.http.openapi import event_body
@@ -113,4 +113,5 @@ async def _fates(running: Running, decided: Decided) -> Iterable[Verdict] | None
     decision, trace = decided.decision, decided.trace
     if trace is not None:
         return verdicts(trace.screening, trace.scores.values, decision.basis.threshold, decision.outcome)
-    return await remake(running.services, decision)
+    remade = await remake(running.services, decision)
+    return None if isinstance(remade, NotRemade) else remade

@@ -17,8 +17,8 @@ from app import registry
 from app.domain.access import Role
 from app.domain.model_card import card_to_json
 from app.domain.registry import Alias, AliasChange, Change, RegisteredModel
-from app.errors import DatabaseUnavailable, ModelUnknown
-from app.model_bundle import MAX_BUNDLE_BYTES, from_bundle, to_bundle
+from app.errors import DatabaseUnavailable, EventRefused, ModelRefused, ModelUnknown
+from app.model_bundle import MAX_BUNDLE_BYTES, MIB, from_bundle, to_bundle
 from app.ports import ModelFiles
 from app.transport.http.access import requires
 from app.transport.http.openapi import body_of, problems
@@ -172,7 +172,10 @@ async def upload(http_request: Request, running: FromRunning) -> ModelAnswer:
     """
     store, now = running.active.registry, running.services.clock()
     async with _turn(running):
-        body = await read_body(http_request, MAX_BUNDLE_BYTES, UPLOAD_SECONDS)
+        try:
+            body = await read_body(http_request, MAX_BUNDLE_BYTES, UPLOAD_SECONDS)
+        except EventRefused:
+            raise ModelRefused(f"the bundle is larger than {MAX_BUNDLE_BYTES // MIB} MiB") from None
         files = await asyncio.to_thread(from_bundle, body)
         done = await registry.register(store, running.checker, files, now, _who(http_request))
     version = done.card.version
