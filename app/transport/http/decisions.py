@@ -46,8 +46,8 @@ class LoggedDecision(Explanation):
 class ExplainedDecision(LoggedDecision):
     """A decision and what it was made from.
 
-    `candidates` is null when the catalogue or the model has changed since, which `not_remade` says: no other model speaks
-    for the one that decided.
+    `candidates` is null when the catalogue or the model has changed since, and `not_remade` says which: no other model
+    speaks for the one that decided.
     """
 
     context: dict[str, str | int | float]
