@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,12 +22,23 @@ from app.adapters.postgres.database import Database
 from app.adapters.postgres.keys import PostgresApiKeys
 from app.adapters.scorer_sklearn import load_model
 from app.cli import cli
+from app.cli.models import account
 from app.domain.access import ApiKey, Role, digest_of
 from app.embedded.ports import LOOPBACK, free_port
-from app.errors import ConfigurationError, DatabaseUnavailable, DatasetRefused, MigrationRefused
+from app.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    DatasetRefused,
+    MigrationRefused,
+    ModelInUse,
+    ModelRefused,
+    PromotionRefused,
+)
 from app.main import app_or_exit
 from app.settings import EXIT_CODE, MISSING, documented_variables, file_variables, variable_names
+from app.training.artefact import write_artefact
 from app.utils.log_config import customer_hash
+from tests.small_models import DirectChecker, SmallModel
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 60
@@ -445,3 +458,202 @@ async def test_a_key_that_makes_no_sense_is_refused(database: str, arguments: li
 
     assert result.exit_code == 2
     assert await stored_keys(database) == []
+
+
+@pytest.fixture
+def model(small_model: SmallModel) -> SmallModel:
+    """A small model."""
+    return small_model
+
+
+async def run_model(*arguments: str) -> Result:
+    """Invoke a command on models, which are checked in this process: to start one for each takes seconds."""
+    return await asyncio.to_thread(CliRunner().invoke, cli, ["model", *arguments], obj=DirectChecker())
+
+
+def one_line(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    return line
+
+
+async def test_a_model_goes_from_a_folder_into_service_and_back(
+    database: str, model: SmallModel, other_model: SmallModel
+) -> None:
+    nothing = await run_model("list")
+    added = one_line(await run_model("register", str(model.folder)))
+    again = one_line(await run_model("register", str(model.folder)))
+    await run_model("register", str(other_model.folder))
+    promoted = [
+        one_line(await run_model("promote", version, "--reason", why))
+        for version, why in ((model.version, ""), (other_model.version[:-3], "better"))
+    ]
+    back = one_line(await run_model("rollback", "--reason", "worse"))
+    listed = (await run_model("list")).stdout.splitlines()
+    history = (await run_model("history")).stdout.splitlines()
+
+    assert (nothing.stdout, "model register DIR" in nothing.stderr) == ("", True)
+    assert added.startswith(f"{model.version}: registered; it scores 190 coupons in ")
+    assert again.startswith(f"{model.version}: was there already; ")
+    assert f" champion is {model.version}, by " in promoted[0]
+    assert f" champion is {other_model.version}, by " in promoted[1]
+    assert promoted[1].endswith(": better")
+    assert f" champion is {model.version} (rolled back), by " in back
+    assert [line.split()[0] for line in listed] == [model.version, other_model.version]
+    assert [line.endswith(" champion") for line in listed] == [True, False]
+    assert history == [back, *reversed(promoted)]
+
+
+async def test_what_ran_at_a_time_is_told(database: str, model: SmallModel) -> None:
+    await run_model("register", str(model.folder))
+    await run_model("promote", model.version, "--alias", "shadow")
+
+    long_ago = (await run_model("history", "--at", "2000-01-01")).stdout.splitlines()
+    tomorrow = (await run_model("history", "--at", "2200-01-01")).stdout.splitlines()
+
+    assert [line.split(maxsplit=1)[1] for line in long_ago] == ["the model that the service was started with"] * 3
+    assert tomorrow[2].split() == ["shadow", model.version]
+
+
+async def test_the_history_of_nothing_says_who_decides(database: str) -> None:
+    result = await run_model("history")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "the model that the service was started with decides" in result.stderr
+
+
+async def test_a_model_that_falls_behind_needs_force_and_a_reason(
+    database: str, model: SmallModel, other_model: SmallModel, tmp_path: Path
+) -> None:
+    worse = replace(other_model.card, metrics={**other_model.card.metrics, "roc_auc": 0.51})
+    write_artefact(tmp_path, other_model.files.model, worse)
+    for folder in (model.folder, tmp_path):
+        await run_model("register", str(folder))
+    await run_model("promote", model.version)
+
+    refused = await run_model("promote", other_model.version)
+    unexplained = await run_model("promote", other_model.version, "--force")
+    forced = await run_model("promote", other_model.version, "--force", "--reason", "a trial")
+
+    assert isinstance(refused.exception, PromotionRefused)
+    assert "ROC-AUC is 0.5100, below the" in str(refused.exception)
+    assert unexplained.exit_code == 2
+    assert " (forced), by " in one_line(forced)
+
+
+def test_what_is_refused_ends_with_a_sentence_and_code_3(database: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "DATABASE_URL": database}
+    results = [
+        python("-m", "app", "model", *arguments, environment=environment)
+        for arguments in (["promote", "logistic-0"], ["register", str(tmp_path)], ["rollback"])
+    ]
+
+    assert [(result.returncode, result.stdout) for result in results] == [(3, "")] * 3
+    assert [result.stderr for result in results] == [
+        "there is no model 'logistic-0': `python -m app model list` shows what there is\n",
+        f"cannot read {tmp_path / 'card.json'}: No such file or directory\n",
+        "there is nothing to roll back to: champion has named no other model before\n",
+    ]
+
+
+async def test_the_beginning_of_a_version_must_be_that_of_one_alone(
+    database: str, model: SmallModel, other_model: SmallModel
+) -> None:
+    for one in (model, other_model):
+        await run_model("register", str(one.folder))
+
+    result = await run_model("promote", "logistic")
+
+    assert isinstance(result.exception, ModelRefused)
+    assert "2 models begin with 'logistic'" in str(result.exception)
+
+
+async def test_a_card_is_shown_from_a_folder_and_from_the_registry_alike(database: str, model: SmallModel) -> None:
+    await run_model("register", str(model.folder))
+
+    from_folder, from_registry = (
+        await run_model("card", str(model.folder)),
+        await run_model("card", model.version),
+    )
+
+    assert from_folder.exit_code == 0
+    assert from_folder.stdout == from_registry.stdout
+    assert from_folder.stdout.startswith(f"{model.version}, trained 2026-01-01 12:00 UTC\n")
+
+
+async def test_a_model_is_downloaded_as_it_was_registered_and_into_no_other_model(
+    database: str, model: SmallModel, tmp_path: Path
+) -> None:
+    await run_model("register", str(model.folder))
+
+    first, second = [await run_model("download", model.version, str(tmp_path / "out")) for _ in range(2)]
+
+    assert first.exit_code == 0
+    assert contents(tmp_path / "out") == contents(model.folder)
+    assert isinstance(second.exception, ModelRefused)
+
+
+async def test_a_model_is_deleted_unless_an_alias_names_it(database: str, model: SmallModel) -> None:
+    await run_model("register", str(model.folder))
+    await run_model("promote", model.version)
+    in_use = await run_model("delete", model.version)
+    await run_model("rollback")
+    gone = await run_model("delete", model.version)
+
+    assert isinstance(in_use.exception, ModelInUse)
+    assert gone.stdout == f"deleted: {model.version}\n"
+    assert await count(database, "model") == 0
+
+
+def test_an_account_without_a_name_is_named_by_its_number() -> None:
+    def nobody(error: Exception) -> str:
+        raise error
+
+    names = [account(partial(nobody, error)) for error in (KeyError("uid not found"), OSError("No username set"))]
+
+    assert names == [f"uid {os.getuid()}"] * 2
+    assert account(lambda: "ada\x1b") == "'ada\\x1b'"
+
+
+@pytest.mark.parametrize("reason", ["a\nb", "\x1b[2J", "x" * 501])
+async def test_a_reason_that_is_no_line_is_refused(database: str, model: SmallModel, reason: str) -> None:
+    result = await run_model("promote", model.version, "--reason", reason)
+
+    assert result.exit_code == 2
+
+
+def test_a_model_that_cannot_be_used_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    for name in ("card.json", "model.skops"):
+        (tmp_path / name).write_bytes(b"{}")
+    environment = {**os.environ, **dict.fromkeys(("TESTING_NO_MQTT", "TESTING_NO_POSTGRES"), "true")}
+
+    result = python("-m", "app", "serve", environment={**environment, "MODEL_DIR": str(tmp_path)})
+
+    where = tmp_path / "card.json"
+    assert (result.returncode, result.stdout, result.stderr) == (
+        EXIT_CODE,
+        "",
+        f"Cannot use MODEL_DIR env variable: {where} is no model card: the card says nothing of 'name'.\n",
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, None])
+def test_so_does_any_other_model_that_is_none(
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+) -> None:
+    for name in ("TESTING_NO_MQTT", "TESTING_NO_POSTGRES"):
+        environment.setenv(name, "true")
+    environment.setenv("MODEL_DIR", str(tmp_path))
+    (tmp_path / "card.json").write_bytes(content or b"")
+    if content is not None:
+        (tmp_path / "model.skops").write_bytes(b"")
+
+    with pytest.raises(SystemExit) as caught:
+        app_or_exit()
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == EXIT_CODE
+    assert line.startswith("Cannot use MODEL_DIR env variable: ")

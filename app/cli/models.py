@@ -14,7 +14,7 @@ from app.domain.registry import Alias, AliasChange, Change, RegisteredModel
 from app.errors import ModelRefused, ModelUnknown
 
 if TYPE_CHECKING:
-    from app.ports import ModelRegistry
+    from app.ports import ModelChecker, ModelRegistry
 
 SHIPPED = "the model that the service was started with"
 
@@ -63,15 +63,17 @@ def _line(model: RegisteredModel, aliases: list[Alias]) -> str:
 
 @model_cli.command()
 def register(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="The folder that `train` has written.")],
 ) -> None:
     """Check a model in a process of its own, and keep it. It serves only when it is promoted."""
-    from app.adapters.model_check import ChildChecker
     from app.adapters.scorer_sklearn import read_files
     from app.registry import register as register_model
 
     files = read_files(folder)
-    done = _with_registry(lambda registry: register_model(registry, ChildChecker(), files, datetime.now(UTC), _who()))
+    done = _with_registry(
+        lambda registry: register_model(registry, _checker(context), files, datetime.now(UTC), account())
+    )
     typer.echo(
         f"{done.card.version}: {'registered' if done.is_new else 'was there already'}; "
         f"it scores 190 coupons in {done.milliseconds:.2f} ms"
@@ -97,6 +99,7 @@ def card(model: Annotated[str, typer.Argument(help="A version, or a folder with 
 
 @model_cli.command()
 def promote(
+    context: typer.Context,
     version: Version,
     alias: Which = Alias.CHAMPION,
     reason: Reason = "",
@@ -105,7 +108,6 @@ def promote(
     ] = False,
 ) -> None:
     """Let an alias name a model. A champion decides in all instances within seconds, without a restart."""
-    from app.adapters.model_check import ChildChecker
     from app.registry import point
 
     if force and not reason.strip():
@@ -113,18 +115,19 @@ def promote(
 
     async def pointed(registry: "ModelRegistry") -> AliasChange:
         whole = (await _found(registry, version)).version
-        return await point(registry, ChildChecker(), Change(alias, whole, _who(), reason, is_forced=force))
+        return await point(registry, _checker(context), Change(alias, whole, account(), reason, is_forced=force))
 
     typer.echo(_told(_with_registry(pointed)))
 
 
 @model_cli.command()
-def rollback(alias: Which = Alias.CHAMPION, reason: Reason = "") -> None:
+def rollback(context: typer.Context, alias: Which = Alias.CHAMPION, reason: Reason = "") -> None:
     """Let an alias name again what it named before; once more, what it named before that."""
-    from app.adapters.model_check import ChildChecker
     from app.registry import roll_back
 
-    done = _with_registry(lambda registry: roll_back(registry, ChildChecker(), alias, changed_by=_who(), reason=reason))
+    done = _with_registry(
+        lambda registry: roll_back(registry, _checker(context), alias, changed_by=account(), reason=reason)
+    )
     typer.echo(_told(done))
 
 
@@ -189,13 +192,20 @@ def _told(done: AliasChange) -> str:
     return f"{done.since:%Y-%m-%d %H:%M:%S} {what}, by {change.changed_by}{why}"
 
 
-def _who() -> str:
+def account(read: Callable[[], str] = getpass.getuser) -> str:
     """The account's name; in a container it may have none."""
     try:
-        name = getpass.getuser()
+        name = read()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-    return name if name.isprintable() else ascii(name)
+    return name if name.isprintable() else repr(name)
+
+
+def _checker(context: typer.Context) -> "ModelChecker":
+    """A process for each model, unless whoever invokes the command has another."""
+    from app.adapters.model_check import ChildChecker
+
+    return context.obj or ChildChecker()
 
 
 async def _found(registry: "ModelRegistry", version: str) -> RegisteredModel:
