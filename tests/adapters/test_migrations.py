@@ -22,6 +22,7 @@ ALL = [
     "0004_dead_letters_and_retention",
     "0005_unpublished",
     "0006_sweep_index",
+    "0007_model_registry",
 ]
 DECISION = """
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,

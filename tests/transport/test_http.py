@@ -219,7 +219,10 @@ async def test_every_part_of_a_service_in_memory_is_ready(client: httpx.AsyncCli
     brief, verbose, alive = [await client.get(path) for path in ("/readyz", "/readyz?verbose", "/livez")]
 
     assert (brief.status_code, brief.json()) == (200, {"status": "ready"})
-    assert (verbose.json()["status"], verbose.json()["parts"]) == ("ready", {"model": "ready"})
+    assert (verbose.json()["status"], verbose.json()["parts"]) == (
+        "ready",
+        {"model": "ready", "champion": "ready"},
+    )
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
 
 
@@ -395,6 +398,13 @@ async def test_the_openapi_document_describes_every_route_and_its_references_lea
         "/api/v1/decisions/{decision_id}",
         "/api/v1/keys",
         "/api/v1/keys/{key_id}",
+        "/api/v1/models",
+        "/api/v1/models/serving",
+        "/api/v1/models/aliases",
+        "/api/v1/models/aliases/{alias}",
+        "/api/v1/models/aliases/{alias}/rollback",
+        "/api/v1/models/{version}",
+        "/api/v1/models/{version}/download",
     }
     assert unresolved(document, document) == []
     for schema in document["components"]["schemas"].values():

@@ -30,6 +30,16 @@ OPERATIONS = [
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
     ("DELETE", "/api/v1/keys/{key_id}"),
+    ("GET", "/api/v1/models"),
+    ("POST", "/api/v1/models"),
+    ("GET", "/api/v1/models/serving"),
+    ("GET", "/api/v1/models/aliases"),
+    ("GET", "/api/v1/models/aliases/{alias}"),
+    ("PUT", "/api/v1/models/aliases/{alias}"),
+    ("POST", "/api/v1/models/aliases/{alias}/rollback"),
+    ("GET", "/api/v1/models/{version}"),
+    ("GET", "/api/v1/models/{version}/download"),
+    ("DELETE", "/api/v1/models/{version}"),
 ]
 
 TAKE_NOTHING = {"/healthcheck", "/livez"}  # so there is no wrong input to make up
