@@ -1,5 +1,6 @@
-"""Models of a small shop, trained once for the session."""
+"""Models of a small shop. `python -m tests.small_models FOLDER SEED` trains one."""
 
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -85,3 +86,7 @@ def rows(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
     features = rng.normal(0.3, 2, (count, len(FEATURE_NAMES)))
     return features, features[:, 0] + rng.normal(0, 1, count) > 0.8
+
+
+if __name__ == "__main__":
+    train_small(Path(sys.argv[1]), int(sys.argv[2]))

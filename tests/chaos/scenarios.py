@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.chaos import faults, heavy, outside, scale
+from tests.chaos import faults, heavy, outside, scale, swap
 from tests.chaos.judge import Extras
 from tests.chaos.run import Parameters, Run
 from tests.chaos.world import WorldPlan
@@ -145,6 +145,14 @@ ALL = (
         Parameters(replicas=3),
         (Parameters(replicas=3, faults=3),),
         Extras.IN_FLIGHT,
+    ),
+    Scenario(
+        "model-swap",
+        "another model promoted, rolled back, and promoted again",
+        swap.model_swap,
+        Parameters(faults=3, replicas=2),
+        (Parameters(faults=9, replicas=3, rate=300),),
+        Extras.NONE,
     ),
     Scenario(
         "disk-full",

@@ -51,6 +51,12 @@ CASES = [
 ]
 
 
+@schemathesis.serializer("application/zip")
+def zip_file(_: Any, value: Any) -> bytes:
+    """No model will be made up: whatever it is, it is sent as it is."""
+    return value if isinstance(value, bytes) else repr(value).encode(errors="replace")
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with served(ADMIN_API_KEY=ADMIN_KEY) as (host, port):

@@ -10,7 +10,7 @@ import orjson
 import structlog
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 
 from app import registry
@@ -46,6 +46,15 @@ def _printable(text: str) -> str:
     return text
 
 
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+Time = Annotated[datetime, BeforeValidator(_time)]
 Reason = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 
 
@@ -133,11 +142,9 @@ async def serving(running: FromRunning) -> ServingAnswer:
 @router.get("/aliases")
 async def list_aliases(
     running: FromRunning,
-    at: Annotated[datetime | None, Query(description="What they named at this time; default: now.")] = None,
+    at: Annotated[Time | None, Query(description="What they named at this time; default: now.")] = None,
 ) -> dict[Alias, str | None]:
     """The version that each alias names, now or at a time; null: the model that the service was started with."""
-    if at is not None and at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
     return dict(await running.active.registry.named(at))
 
 
