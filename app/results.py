@@ -166,13 +166,15 @@ class DeadLetterMessage(Wire):
 class Status(Wire):
     """Whether a service instance is at the broker, and ready; retained, and, offline, its last will.
 
-    `problems` name what keeps it from being ready, as `/readyz` does: each part with a sentence.
+    `problems` name what keeps it from being ready, `degraded` what else is not as it should be, as `/readyz` does: each
+    part with a sentence.
     """
 
     status: Literal["online", "offline"]
     client_id: str
     ready: bool
     problems: dict[str, str]
+    degraded: dict[str, str]
 
 
 def encode_dead_letter(topic: str, payload: bytes, problems: Sequence[FieldProblem], cut_bytes: int = 0) -> bytes:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from time import monotonic
+from types import MappingProxyType
 from typing import Literal
 
 import stamina
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 MAX_HANG_UPS = 3
 SHORT_SECONDS = 5.0
 MAX_SHORT_LIVED = 3
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class MqttLink:
@@ -52,7 +54,7 @@ class MqttLink:
         self._status_topic = status_topic
         self._canary = canary
         self._on_left_out = on_left_out
-        self._problems: Mapping[str, str] = {}
+        self._problems, self._degraded = NOTHING, NOTHING
         self._connection: Connection | None = None
         self._is_up = asyncio.Event()
         self._proving: asyncio.Task[None] | None = None
@@ -136,19 +138,24 @@ class MqttLink:
         finally:
             await connection.close()
 
-    def announce(self, problems: Mapping[str, str]) -> None:
-        """Tell on the status topic, if there is one, what keeps the service from being ready: nothing, if empty."""
-        self._problems = problems
+    def announce(self, problems: Mapping[str, str], degraded: Mapping[str, str] = NOTHING) -> None:
+        """Tell on the status topic, if there is one, what keeps the service from being ready (nothing, if empty), and
+        what it does without.
+        """
+        self._problems, self._degraded = problems, degraded
         if self._connection is not None and self._status_topic is not None:
-            status = self._status("online", problems)
+            status = self._status("online", problems, degraded)
             self._connection.publish(status).add_done_callback(_tell_refusal)
 
-    def _status(self, status: Literal["online", "offline"], problems: Mapping[str, str]) -> OutboundMessage:
+    def _status(
+        self, status: Literal["online", "offline"], problems: Mapping[str, str], degraded: Mapping[str, str] = NOTHING
+    ) -> OutboundMessage:
         document = Status(
             status=status,
             client_id=self._access.client_id,
             ready=status == "online" and not problems,
             problems=dict(problems),
+            degraded=dict(degraded),
         )
         payload = document.model_dump_json().encode()
         return OutboundMessage(self._status_topic or "", payload, properties={}, is_retained=True)
@@ -226,7 +233,7 @@ class MqttLink:
             if not self._is_leaving:
                 await connection.subscribe(self._subscriptions)
             undo.pop_all()
-        self.announce(self._problems)
+        self.announce(self._problems, self._degraded)
         if protocol is not self._preferred:
             log.warning("broker speaks MQTT 3.1.1 only", broker=f"{host}:{port}")
         return connection

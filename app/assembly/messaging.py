@@ -88,7 +88,7 @@ class BrokerMessaging:
         for kind, one in (("focus", self._focus), ("entry", self._entry)):
             metrics.waiting.labels(kind).set_function(partial(getattr, one, "waiting"))
             metrics.unacknowledged.labels(kind).set_function(partial(getattr, one, "unacknowledged"))
-        health.watch(lambda: self._focus.announce(health.problems))
+        health.watch(lambda: self._focus.announce(health.problems, health.degradations))
         report = health.reporter("decision_log")
         focus = FocusConsumer(services, self._focus, self.outbox, names, metrics, report)
         entry = EntryConsumer(services, self._entry, self.outbox, metrics)

@@ -474,12 +474,14 @@ async def test_says_online_and_offline(mosquitto: EmbeddedBroker, topic: str) ->
                 "client_id": f"service {topic}",
                 "ready": True,
                 "problems": {},
+                "degraded": {},
             }
         assert await listener.next_status() == {
             "status": "offline",
             "client_id": f"service {topic}",
             "ready": False,
             "problems": {},
+            "degraded": {},
         }
 
 
@@ -500,6 +502,16 @@ async def test_says_what_keeps_it_from_being_ready(mosquitto: EmbeddedBroker, to
     assert [one["status"] for one in (ready, away, offline, again)] == ["online", "online", "offline", "online"]
     assert [one["ready"] for one in (ready, away, offline, again)] == [True, False, False, False]
     assert away["problems"] == again["problems"] == {"database": "away"}
+
+
+async def test_says_what_it_does_without_and_is_ready_all_the_same(mosquitto: EmbeddedBroker, topic: str) -> None:
+    async with device(mosquitto) as listener, linked(access_to(mosquitto), status_topic=topic) as link:
+        await listener.subscribe(topic)
+        await listener.next_status()
+        link.announce({}, {"drift": "prices have doubled"})
+        told = await listener.next_status()
+
+    assert (told["ready"], told["problems"], told["degraded"]) == (True, {}, {"drift": "prices have doubled"})
 
 
 async def test_who_comes_later_learns_the_status_too(mosquitto: EmbeddedBroker, topic: str) -> None:
