@@ -32,6 +32,7 @@ from app.assembly.messaging import BrokerMessaging, Messaging, NoMessaging
 from app.assembly.storage import Storage, build_storage
 from app.domain.access import Role
 from app.domain.department import DepartmentNames
+from app.drift import DriftWatch
 from app.errors import ConfigurationError, ModelRefused
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
@@ -57,7 +58,7 @@ KEPT_CONNECTIONS = 64
 COLLECT_AFTER = (20_000, 20, 50)  # objects more than before, then collections of the younger generation
 DESCRIPTION = "In-store coupon recommendation: entry and focus events in, one explained coupon out."
 
-OPTIONAL_PARTS = ("central", "scorer", "champion", "canary", "canary_entry_events")
+OPTIONAL_PARTS = ("central", "scorer", "champion", "canary", "canary_entry_events", "drift")
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -214,6 +215,8 @@ async def _start(
         await active.read()
     else:
         background.run("models", active.run())
+    if not is_leaving:
+        background.run("drift", _watch_drift(services, storage, active, health, metrics).run())
     ring = await _start_keys(settings, services, storage, background, open_routes)
     messaging: Messaging
     if settings.testing_no_mqtt:
@@ -240,6 +243,20 @@ async def _start(
         keys=ring,
         limits=RateLimits(settings.http_rate_limit),
         open_without_keys=open_routes,
+    )
+
+
+def _watch_drift(
+    services: Services, storage: Storage, active: ActiveModel, health: Health, metrics: Metrics
+) -> DriftWatch:
+    return DriftWatch(
+        storage.drift,
+        services.log,
+        services.catalogue,
+        model=lambda: active.current,
+        clock=services.clock,
+        show=metrics.show_drift,
+        report=health.reporter("drift"),
     )
 
 

@@ -4,7 +4,7 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from time import perf_counter
 from typing import Protocol
 from uuid import UUID
@@ -14,6 +14,7 @@ from app.domain.catalogue import Catalogue
 from app.domain.customer import CustomerContext
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
+from app.domain.drift_report import DriftReport
 from app.domain.eligibility import Screening
 from app.domain.event import FocusEvent
 from app.domain.features import Floats
@@ -169,6 +170,12 @@ class DecisionLog(Protocol):
         """The last decisions for a customer, newest first. Raises DatabaseUnavailable."""
         ...
 
+    async def of_day(self, day: date, after: UUID | None, limit: int) -> Sequence[Decision]:
+        """Decisions on events of the day (UTC) in the order of their ids, those after this id. Raises
+        DatabaseUnavailable.
+        """
+        ...
+
 
 class ApiKeys(Protocol):
     """The store of the keys of the HTTP interface."""
@@ -246,6 +253,26 @@ class ModelRegistry(Protocol):
 
     async def point(self, change: Change) -> AliasChange | None:
         """Let an alias name a version from now on; None where there is no such model. Raises DatabaseUnavailable."""
+        ...
+
+
+class DriftReports(Protocol):
+    """What models were asked about, day by day."""
+
+    def measuring(self) -> AbstractAsyncContextManager[bool]:
+        """Whether this process alone measures while the block lasts. Raises DatabaseUnavailable."""
+        ...
+
+    async def of_day(self, model_version: str, day: date) -> DriftReport | None:
+        """The report of the day, None when there is none. Raises DatabaseUnavailable."""
+        ...
+
+    async def first(self, model_version: str) -> DriftReport | None:
+        """The report of the first day with decisions enough, None when there is none. Raises DatabaseUnavailable."""
+        ...
+
+    async def add(self, report: DriftReport) -> None:
+        """Keep a report; an earlier one of the same day and model stands. Raises DatabaseUnavailable."""
         ...
 
 

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from heapq import nsmallest
 from uuid import UUID
 
 from app.domain.access import ApiKey
@@ -15,6 +16,7 @@ from app.domain.coupon import Coupon
 from app.domain.customer import CustomerContext
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
+from app.domain.drift_report import DriftReport
 from app.domain.event import FocusEvent
 from app.domain.model_card import ModelCard
 from app.domain.registry import Alias, AliasChange, Change, RegisteredModel, named_at
@@ -125,6 +127,36 @@ class MemoryDecisionLog:
         """See DecisionLog."""
         found = (one for one in self._decisions.values() if one.event.customer_id == customer_id)
         return sorted(found, key=lambda one: one.basis.decided_at, reverse=True)[:limit]
+
+    async def of_day(self, day: date, after: UUID | None, limit: int) -> Sequence[Decision]:
+        """See DecisionLog."""
+        found = (one for key, one in self._decisions.items() if one.event.day == day and (after is None or key > after))
+        return nsmallest(limit, found, key=lambda one: one.decision_id)
+
+
+class MemoryDriftReports:
+    """DriftReports that last as long as the process."""
+
+    def __init__(self) -> None:
+        self._reports: dict[tuple[str, date], DriftReport] = {}
+
+    @asynccontextmanager
+    async def measuring(self) -> AsyncIterator[bool]:
+        """See DriftReports."""
+        yield True
+
+    async def of_day(self, model_version: str, day: date) -> DriftReport | None:
+        """See DriftReports."""
+        return self._reports.get((model_version, day))
+
+    async def first(self, model_version: str) -> DriftReport | None:
+        """See DriftReports."""
+        found = (one for one in self._reports.values() if one.model_version == model_version and one.is_enough)
+        return min(found, key=lambda one: one.day, default=None)
+
+    async def add(self, report: DriftReport) -> None:
+        """See DriftReports."""
+        self._reports.setdefault((report.model_version, report.day), report)
 
 
 class MemoryApiKeys:

@@ -15,6 +15,7 @@ from app.adapters.memory import (
     MemoryCatalogue,
     MemoryDeadLetterLog,
     MemoryDecisionLog,
+    MemoryDriftReports,
     MemoryModelRegistry,
 )
 from app.adapters.postgres.cache import PostgresCache
@@ -22,12 +23,13 @@ from app.adapters.postgres.catalogue import PostgresCatalogue
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.dead_letters import PostgresDeadLetterLog
 from app.adapters.postgres.decisions import PostgresDecisionLog
+from app.adapters.postgres.drift import PostgresDriftReports
 from app.adapters.postgres.keys import PostgresApiKeys
 from app.adapters.postgres.models import PostgresModelRegistry
 from app.adapters.postgres.upkeep import Upkeep
 from app.assembly.background import Background
 from app.domain.department import DepartmentNames
-from app.ports import ApiKeys, CatalogueHolder, ContextCache, DeadLetterLog, DecisionLog, ModelRegistry
+from app.ports import ApiKeys, CatalogueHolder, ContextCache, DeadLetterLog, DecisionLog, DriftReports, ModelRegistry
 from app.settings import Settings
 from app.transport.health import Health
 
@@ -44,6 +46,7 @@ class Storage:
     catalogue: CatalogueHolder
     api_keys: ApiKeys
     models: ModelRegistry
+    drift: DriftReports
     database: Database | None = None
 
 
@@ -66,6 +69,7 @@ async def build_storage(
         catalogue,
         PostgresApiKeys(database),
         PostgresModelRegistry(database),
+        PostgresDriftReports(database),
         database,
     )
 
@@ -85,4 +89,5 @@ def _memory_storage(settings: Settings, names: DepartmentNames) -> Storage:
         MemoryCatalogue(catalogue_coupons(dataset, names)),
         MemoryApiKeys(),
         MemoryModelRegistry(),
+        MemoryDriftReports(),
     )

@@ -201,6 +201,27 @@ WHERE customer_id = $1
 ORDER BY decided_at DESC
 LIMIT $2;
 
+-- name: decisions_of_day
+-- The ids are digests: the lowest are a sample by chance.
+SELECT * FROM decision
+WHERE event_day = $1 AND decision_id > $2
+ORDER BY decision_id
+LIMIT $3;
+
+-- name: read_drift_report
+SELECT * FROM drift_report WHERE model_version = $1 AND day = $2;
+
+-- name: read_first_drift_report
+SELECT * FROM drift_report
+WHERE model_version = $1 AND decisions >= $2
+ORDER BY day
+LIMIT 1;
+
+-- name: add_drift_report
+INSERT INTO drift_report (model_version, day, decisions, customers, coupons, shares)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING;
+
 -- name: read_keys
 SELECT key_id, digest, role, name, created_at, expires_at, revoked_at
 FROM api_key

@@ -2,7 +2,10 @@
 
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from app.domain.drift import Verdict
+from app.domain.drift_report import Drift
 
 NAMESPACE = "recommendation"
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -49,6 +52,28 @@ class Metrics:
             "open_routes", "Whether a route answers anyone, because no API key was ever made.", ["route"]
         )
         self.ready = gauge("ready", "Whether a part is ready.", ["part"])
+        self.drift_psi = gauge(
+            "drift_psi",
+            "PSI of a feature or the score on the day looked at last, against the card or the first day in service.",
+            ["feature", "against"],
+        )
+        self.drift_features = gauge("drift_features", "Features and score by verdict on that day.", ["verdict"])
+        self.drift_decisions = gauge("drift_decisions", "Decisions of that day that were looked at.")
+        self.drift_info = Info(
+            "drift", "The day (UTC) looked at last, and the model.", namespace=NAMESPACE, registry=self.registry
+        )
+
+    def show_drift(self, drift: Drift) -> None:
+        """Show what was found in place of what was found before."""
+        self.drift_psi.clear()
+        for one in drift.features:
+            self.drift_psi.labels(one.name, "card").set(one.index)
+            if one.since_start is not None:
+                self.drift_psi.labels(one.name, "first_day").set(one.since_start)
+        for verdict in Verdict:
+            self.drift_features.labels(verdict.value).set(len(drift.of(verdict)))
+        self.drift_decisions.set(drift.report.decisions)
+        self.drift_info.info({"day": drift.report.day.isoformat(), "model_version": drift.report.model_version})
 
     @property
     def events_read(self) -> int:

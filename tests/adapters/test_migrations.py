@@ -23,6 +23,7 @@ ALL = [
     "0005_unpublished",
     "0006_sweep_index",
     "0007_model_registry",
+    "0008_drift_report",
 ]
 DECISION = """
 INSERT INTO decision (event_day, decision_id, customer_id, event_ts, department, department_asked, reason,

@@ -31,6 +31,7 @@ ON_THE_PATH = {
     "mark_dead_letters_published": 2,
     "unpublished_dead_letters": 3,
     "decisions_of_customer": 2,
+    "decisions_of_day": 3,
 }
 MANY = 20_000
 GROW = (

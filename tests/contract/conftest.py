@@ -33,6 +33,7 @@ TABLES = (
     "api_key",
     "model",
     "model_alias",
+    "drift_report",
 )
 IN_MEMORY: dict[str, Any] = {
     "TESTING_NO_MQTT": True,

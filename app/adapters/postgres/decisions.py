@@ -127,6 +127,12 @@ class PostgresDecisionLog:
             rows = await connection.fetch(self._sql["decisions_of_customer"], customer_id, limit)
         return [_decision(row) for row in rows]
 
+    async def of_day(self, day: date, after: UUID | None, limit: int) -> Sequence[Decision]:
+        """See DecisionLog."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(self._sql["decisions_of_day"], day, after or UUID(int=0), limit)
+        return [_decision(row) for row in rows]
+
 
 def _take(new_ids: set[UUID], decision_id: UUID) -> bool:
     """Whether the decision is new; the second copy of it in a batch is not."""
