@@ -4,6 +4,7 @@ import typer
 
 from app.cli import data, instances, making, service, training
 from app.cli.customers import customer_cli
+from app.cli.drift import drift_cli
 from app.cli.history import history_cli
 from app.cli.keys import key_cli
 from app.cli.models import model_cli
@@ -32,6 +33,7 @@ for command in (
 ):
     cli.command()(command)
 cli.add_typer(customer_cli, name="customer")
+cli.add_typer(drift_cli, name="drift")
 cli.add_typer(history_cli, name="history")
 cli.add_typer(key_cli, name="key")
 cli.add_typer(model_cli, name="model")

@@ -27,6 +27,10 @@ CHANNEL = "catalogue_changed"
 Report = Callable[[str | None], None]
 
 
+def _tell_nobody(problem: str | None) -> None:
+    """For who reads once."""
+
+
 class PostgresCatalogue:
     """CatalogueHolder: reads the tables at start and whenever they change, and swaps the snapshot whole.
 
@@ -37,9 +41,9 @@ class PostgresCatalogue:
         self,
         database: Database,
         names: DepartmentNames,
-        on_database: Report,
-        on_migrations: Report,
-        on_catalogue: Report,
+        on_database: Report = _tell_nobody,
+        on_migrations: Report = _tell_nobody,
+        on_catalogue: Report = _tell_nobody,
     ) -> None:
         self._database = database
         self._names = names
@@ -55,6 +59,12 @@ class PostgresCatalogue:
         if self._current is None:
             raise DatabaseUnavailable("the catalogue has not been read yet")
         return self._current
+
+    async def read(self) -> Catalogue:
+        """The tables as they are now. Raises DatabaseUnavailable."""
+        async with self._database.own_connection() as connection:
+            await self._read(connection)
+        return self.current
 
     async def run(self) -> None:
         """Watch until cancelled; a lost connection is made again."""
