@@ -1,6 +1,7 @@
 """Fixtures that everybody may use."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -9,6 +10,9 @@ from app.adapters.postgres import migrations
 from tests import postgres
 from tests.postgres import PostgresServer
 from tests.small_models import SmallModel, train_small
+
+if TYPE_CHECKING:
+    from tests.drift_shop import DriftShop
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +28,20 @@ async def migrated_template(postgres_server: PostgresServer) -> AsyncIterator[st
     async with postgres_server.database() as name:
         await migrations.upgrade(postgres_server.database_url(name))
         yield name
+
+
+@pytest.fixture(scope="session")
+def drift_shop(tmp_path_factory: pytest.TempPathFactory) -> "DriftShop":
+    """A small shop with a model of its own."""
+    from app.adapters.scorer_sklearn import load_model
+    from app.datagen.generate import generate
+    from app.training.service_model import Order, train
+    from tests.drift_shop import NOON, DriftShop
+
+    folder = tmp_path_factory.mktemp("drift_model")
+    shop = generate(1, customers=400, products=60, coupons=400, years=1)
+    train(shop.history, Order(seed=1), out=folder, created_at=NOON)
+    return DriftShop(shop, load_model(folder), folder)
 
 
 @pytest.fixture
