@@ -460,3 +460,16 @@ async def test_in_postgres_a_log_that_has_grown_is_still_read_by_its_key(databas
         async with database.connection() as connection:
             await connection.execute(TELL_STATISTICS)
             assert await connection.fetchval(SEQUENTIAL_READS) == before
+
+
+async def test_the_decisions_of_a_day_come_page_by_page_in_the_order_of_their_ids(log: DecisionLog) -> None:
+    today = sorted((decided(event) for event in events(7)), key=lambda one: one.decision_id)
+    tomorrow = [decided(replace(event, ts=event.ts + 86_400)) for event in events(3)]
+    await log.record([*today[::-1], *tomorrow], BODIES)
+
+    first = await log.of_day(TODAY, None, 4)
+    second = await log.of_day(TODAY, first[-1].decision_id, 4)
+
+    assert [*first, *second] == today
+    assert list(await log.of_day(TODAY, second[-1].decision_id, 4)) == []
+    assert list(await log.of_day(TODAY - timedelta(days=1), None, 4)) == []
