@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,7 +83,16 @@ async def _measured(settings: "Settings", day: date) -> "Drift":
 
 def _document(found: "Drift") -> dict[str, object]:
     report = found.report
-    features = [{**asdict(one), "verdict": one.verdict} for one in found.features]
+    features = [
+        {
+            "name": one.name,
+            "psi": one.index,
+            "psi_since_start": one.since_start,
+            "by_chance": one.chance,
+            "verdict": one.verdict,
+        }
+        for one in found.features
+    ]
     counts = {"decisions": report.decisions, "customers": report.customers, "coupons": report.coupons}
     return {"day": report.day, "model_version": report.model_version, **counts, "features": features}
 
