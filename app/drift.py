@@ -27,9 +27,13 @@ from app.ports import CatalogueHolder, DecisionLog, DriftReports, Model
 log = structlog.get_logger(__name__)
 
 MOST_DECISIONS = 20_000
-DECISIONS_AT_ONCE = 100
+DECISIONS_AT_ONCE = 50
+REST_SECONDS = 0.02  # between pages, in which events have the process for themselves
 CANDIDATES_OF_A_DECISION = 10
 LOOK_SECONDS = 60.0
+# What a row of another version, or a model that is not what it seemed, may lead to. It must not end the process.
+FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+AFTER_A_FAULT_SECONDS = 3600.0
 
 
 class _Tally:
@@ -91,6 +95,7 @@ async def measure(day: date, model: Model, decisions: DecisionLog, catalogue: Ca
         if len(page) < DECISIONS_AT_ONCE:
             break
         after = page[-1].decision_id
+        await asyncio.sleep(REST_SECONDS)
     return tally.report(day)
 
 
@@ -135,6 +140,10 @@ class DriftWatch:
                 await self.look()
             except DatabaseUnavailable as error:
                 self._report(f"not measured, will be tried again: {error}")
+            except FAULTS as error:
+                log.exception("drift cannot be measured")
+                self._report(f"not measured, the log says more: {type(error).__name__}")
+                await asyncio.sleep(AFTER_A_FAULT_SECONDS)
 
     async def look(self) -> None:
         """Measure and show the last day, if that was not done for this model. Raises DatabaseUnavailable."""

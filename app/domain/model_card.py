@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from itertools import pairwise
 
 # Of scikit-learn, beside what skops trusts by itself.
 ALLOWED_TYPES = (
@@ -39,7 +40,7 @@ class LinearForm:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How values of one kind were spread: `shares` of them below the first edge, between two, above the last."""
+    """How values of one kind were spread: `shares` of them up to the first edge, between two, above the last."""
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
@@ -175,6 +176,8 @@ def _distribution(fields: Mapping[str, Sequence[float]]) -> Distribution:
     found = Distribution(tuple(map(float, fields["edges"])), tuple(map(_probability, fields["shares"])))
     if len(found.shares) != len(found.edges) + 1:
         raise ValueError("a distribution has one share more than edges")
+    if not all(map(math.isfinite, found.edges)) or any(one >= next_one for one, next_one in pairwise(found.edges)):
+        raise ValueError("the edges of a distribution are finite, each above the one before")
     return found
 
 
