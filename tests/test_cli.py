@@ -56,6 +56,7 @@ COMMANDS = (
     "config",
     "customer",
     "key",
+    "drift",
     "drain",
     "adopt",
 )

@@ -56,14 +56,14 @@ async def run(*arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, cli, ["drift", *arguments])
 
 
-async def test_a_table_shows_each_feature_with_its_verdict(drift_shop: DriftShop, log: PostgresDecisionLog) -> None:
+async def test_a_table_shows_each_feature_with_its_degree(drift_shop: DriftShop, log: PostgresDecisionLog) -> None:
     await drift_shop.visited(log, COUNT, contexts=younger(drift_shop.contexts))
 
     result = await run("--day", DAY.isoformat())
 
     head, titles, *rows, summary = result.stdout.splitlines()
     assert head.startswith(f"{DAY}, {drift_shop.model.version}: {COUNT} decisions with ")
-    assert titles.split() == ["feature", "PSI", "since", "start", "by", "chance", "verdict"]
+    assert titles.split() == ["feature", "PSI", "since", "start", "by", "chance", "degree"]
     assert {row.split()[0] for row in rows} == {SCORE, *FEATURE_NAMES}
     (age,) = (row.split() for row in rows if row.startswith("age_0_25 "))
     assert age[-1] == "major"
@@ -78,8 +78,8 @@ async def test_json_says_the_same(drift_shop: DriftShop, log: PostgresDecisionLo
 
     features = document.pop("features")
     assert (document["day"], document["decisions"]) == (DAY.isoformat(), COUNT)
-    assert features[0].keys() == {"name", "psi", "psi_since_start", "by_chance", "verdict"}
-    assert {one["verdict"] for one in features} == {"stable"}
+    assert features[0].keys() == {"name", "psi", "psi_since_start", "by_chance", "degree"}
+    assert {one["degree"] for one in features} == {"stable"}
 
 
 async def test_what_the_service_has_measured_is_shown_as_it_was(drift_shop: DriftShop, database: str) -> None:

@@ -20,7 +20,7 @@ from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon
 from app.domain.customer import CustomerContext
 from app.domain.decision import Decision
-from app.domain.drift import Verdict
+from app.domain.drift import Degree
 from app.domain.drift_report import LEAST_DECISIONS, SCORE, Drift, DriftReport, compared
 from app.domain.features import FEATURE_NAMES
 from app.domain.model_card import card_from_json, card_to_json
@@ -61,15 +61,15 @@ async def healthy(drift_shop: DriftShop) -> DriftReport:
     return await day_of(drift_shop)
 
 
-def verdicts(drift: Drift) -> dict[str, Verdict]:
-    return {one.name: one.verdict for one in drift.features}
+def degrees(drift: Drift) -> dict[str, Degree]:
+    return {one.name: one.degree for one in drift.features}
 
 
 def test_a_healthy_day_is_stable_from_the_first_day_on(drift_shop: DriftShop, healthy: DriftReport) -> None:
     drift = compared(healthy, drift_shop.model.card, None)
 
     assert {one.name for one in drift.features} == {SCORE, *FEATURE_NAMES}
-    assert set(verdicts(drift).values()) == {Verdict.STABLE}
+    assert set(degrees(drift).values()) == {Degree.STABLE}
     assert drift.problem is None
 
 
@@ -87,10 +87,10 @@ async def test_other_ages_are_drift(drift_shop: DriftShop, healthy: DriftReport)
         healthy,
     )
 
-    found = verdicts(drift)
-    drifted = {name for name, one in found.items() if one is Verdict.MAJOR}
+    found = degrees(drift)
+    drifted = {name for name, one in found.items() if one is Degree.MAJOR}
     assert "age_0_25" in drifted
-    assert found["log_mean_price"] is found["discount"] is Verdict.STABLE
+    assert found["log_mean_price"] is found["discount"] is Degree.STABLE
     assert drift.problem is not None
     assert drift.problem.startswith(f"on 2026-06-15 {len(drifted)} of {len(found)} features were unlike what")
 
@@ -98,10 +98,10 @@ async def test_other_ages_are_drift(drift_shop: DriftShop, healthy: DriftReport)
 async def test_other_prices_are_drift(drift_shop: DriftShop, healthy: DriftReport) -> None:
     report = await day_of(drift_shop, coupons=dearer(drift_shop.coupons), noon=NOON + NEXT_DAY)
 
-    found = verdicts(compared(report, drift_shop.model.card, healthy))
+    found = degrees(compared(report, drift_shop.model.card, healthy))
 
-    assert found["log_mean_price"] is Verdict.MAJOR
-    assert found["age_0_25"] is Verdict.STABLE
+    assert found["log_mean_price"] is Degree.MAJOR
+    assert found["age_0_25"] is Degree.STABLE
 
 
 async def test_what_was_so_on_the_first_day_is_told_once(drift_shop: DriftShop) -> None:
@@ -111,8 +111,8 @@ async def test_what_was_so_on_the_first_day_is_told_once(drift_shop: DriftShop) 
     ]
     card = drift_shop.model.card
 
-    assert verdicts(compared(first, card, first))["log_mean_price"] is Verdict.MAJOR
-    assert verdicts(compared(second, card, first))["log_mean_price"] is Verdict.STABLE
+    assert degrees(compared(first, card, first))["log_mean_price"] is Degree.MAJOR
+    assert degrees(compared(second, card, first))["log_mean_price"] is Degree.STABLE
 
 
 async def test_decisions_too_few_are_no_drift(drift_shop: DriftShop) -> None:
@@ -381,7 +381,7 @@ def test_metrics_show_the_last_day_alone(drift_shop: DriftShop, healthy: DriftRe
         sample = metrics.registry.get_sample_value
         return [
             *(sample("recommendation_drift_psi", {"feature": SCORE, "against": one}) for one in ("card", "first_day")),
-            sample("recommendation_drift_features", {"verdict": "stable"}),
+            sample("recommendation_drift_features", {"degree": "stable"}),
             sample("recommendation_drift_decisions"),
         ]
 

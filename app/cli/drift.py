@@ -89,7 +89,7 @@ def _document(found: "Drift") -> dict[str, object]:
             "psi": one.index,
             "psi_since_start": one.since_start,
             "by_chance": one.chance,
-            "verdict": one.verdict,
+            "degree": one.degree,
         }
         for one in found.features
     ]
@@ -106,15 +106,15 @@ def _lines(found: "Drift") -> list[str]:
         return [f"{head}, too few to tell of drift: {LEAST_DECISIONS} are needed"]
     width = max(len(one.name) for one in found.features)
     rows = [
-        f"{one.name:{width}}  {one.index:7.3f}  {_since(one.since_start)}  {one.chance:9.3f}  {one.verdict}"
+        f"{one.name:{width}}  {one.index:7.3f}  {_since(one.since_start)}  {one.chance:9.3f}  {one.degree}"
         for one in found.features
     ]
-    verdicts = Counter(one.verdict for one in found.features)
+    degrees = Counter(one.degree for one in found.features)
     return [
         f"{head} with {report.customers:,} customers and {report.coupons:,} coupons",
-        f"{'feature':{width}}      PSI  since start  by chance  verdict",
+        f"{'feature':{width}}      PSI  since start  by chance  degree",
         *rows,
-        ", ".join(f"{count} {name}" for name, count in verdicts.items()),
+        ", ".join(f"{count} {name}" for name, count in degrees.items()),
     ]
 
 

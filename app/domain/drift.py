@@ -27,8 +27,8 @@ SURELY = 4.0  # standard deviations: of 100 features, chance exceeds its allowan
 SAME_VALUE = 1e-9  # relative; processors differ in the last digits of a logarithm
 
 
-class Verdict(StrEnum):
-    """What an index says."""
+class Degree(StrEnum):
+    """How much has drifted."""
 
     STABLE = "stable"
     MODERATE = "moderate"
@@ -49,17 +49,16 @@ def distribution(values: Floats) -> Distribution:
     return Distribution(tuple(edges), shares(finite, edges))
 
 
-def shares(values: Floats, edges: Sequence[float], weights: Floats | None = None) -> tuple[float, ...]:
-    """How much of the values lies up to the first edge, between two, above the last; all 0 without values.
-
-    What is no number counts as above the last edge. `values` and `weights` (None: all alike) have the shape (n,).
-    """
-    counts = weighed(values, edges, np.ones(len(values)) if weights is None else weights)
-    return tuple((counts / (counts.sum() or 1.0)).tolist())
+def shares(values: Floats, edges: Sequence[float]) -> tuple[float, ...]:
+    """How much of the values lies up to the first edge, between two, above the last; all 0 without values."""
+    return tuple((weighed(values, edges, np.ones(len(values))) / max(1, len(values))).tolist())
 
 
 def weighed(values: Floats, edges: Sequence[float], weights: Floats) -> Floats:
-    """The weight of the values in each bin, shape (len(edges) + 1,)."""
+    """The weight of the values in each bin, shape (len(edges) + 1,); `values` and `weights` have the shape (n,).
+
+    What is no number lies above the last edge.
+    """
     bins = np.searchsorted(edges, values, side="left")
     return np.asarray(np.bincount(bins, weights, minlength=len(edges) + 1), dtype=np.float64)
 
@@ -83,8 +82,8 @@ def by_chance(bins: int, units: int) -> float:
     return 2 / max(1, units) * freedom * (1 - step + SURELY * math.sqrt(step)) ** 3
 
 
-def verdict(index: float, chance: float) -> Verdict:
+def degree(index: float, chance: float) -> Degree:
     """The usual reading of an index that exceeds what chance explains."""
     if index > max(MAJOR, chance):
-        return Verdict.MAJOR
-    return Verdict.MODERATE if index > max(MODERATE, chance) else Verdict.STABLE
+        return Degree.MAJOR
+    return Degree.MODERATE if index > max(MODERATE, chance) else Degree.STABLE

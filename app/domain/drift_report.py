@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from app.domain.drift import Verdict, by_chance, population_stability_index, verdict
+from app.domain.drift import Degree, by_chance, degree, population_stability_index
 from app.domain.features import COUPON_COLUMNS, CUSTOMER_COLUMNS
 from app.domain.model_card import ModelCard
 
@@ -46,10 +46,10 @@ class FeatureDrift:
     chance: float
 
     @property
-    def verdict(self) -> Verdict:
+    def degree(self) -> Degree:
         """Drift is what is like neither the card nor the first day."""
         known = self.index if self.since_start is None else min(self.index, self.since_start)
-        return verdict(known, self.chance)
+        return degree(known, self.chance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,14 @@ class Drift:
     report: DriftReport
     features: Sequence[FeatureDrift]
 
-    def of(self, wanted: Verdict) -> Sequence[FeatureDrift]:
-        """Those with this verdict."""
-        return [one for one in self.features if one.verdict is wanted]
+    def of(self, wanted: Degree) -> Sequence[FeatureDrift]:
+        """Those with this degree."""
+        return [one for one in self.features if one.degree is wanted]
 
     @property
     def problem(self) -> str | None:
         """What to tell of major drift, None when there is none."""
-        major = self.of(Verdict.MAJOR)
+        major = self.of(Degree.MAJOR)
         if not major:
             return None
         named = ", ".join(f"{one.name} (PSI {one.index:.2f})" for one in major[:3])

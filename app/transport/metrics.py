@@ -4,7 +4,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
-from app.domain.drift import Verdict
+from app.domain.drift import Degree
 from app.domain.drift_report import Drift
 
 NAMESPACE = "recommendation"
@@ -57,7 +57,7 @@ class Metrics:
             "PSI of a feature or the score on the day looked at last, against the card or the first day in service.",
             ["feature", "against"],
         )
-        self.drift_features = gauge("drift_features", "Features and score by verdict on that day.", ["verdict"])
+        self.drift_features = gauge("drift_features", "Features and score by degree on that day.", ["degree"])
         self.drift_decisions = gauge("drift_decisions", "Decisions of that day that were looked at.")
         self.drift_info = Info(
             "drift", "The day (UTC) looked at last, and the model.", namespace=NAMESPACE, registry=self.registry
@@ -70,8 +70,8 @@ class Metrics:
             self.drift_psi.labels(one.name, "card").set(one.index)
             if one.since_start is not None:
                 self.drift_psi.labels(one.name, "first_day").set(one.since_start)
-        for verdict in Verdict:
-            self.drift_features.labels(verdict.value).set(len(drift.of(verdict)))
+        for degree in Degree:
+            self.drift_features.labels(degree.value).set(len(drift.of(degree)))
         self.drift_decisions.set(drift.report.decisions)
         self.drift_info.info({"day": drift.report.day.isoformat(), "model_version": drift.report.model_version})
 

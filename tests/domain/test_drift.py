@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from app.domain.drift import (
     BINS,
-    Verdict,
+    Degree,
     by_chance,
+    degree,
     distribution,
     population_stability_index,
     shares,
-    verdict,
     weighed,
 )
 from app.domain.drift_report import LEAST_DECISIONS, DriftReport, FeatureDrift
@@ -141,27 +141,27 @@ def test_the_fewer_there_are_the_more_is_left_to_chance() -> None:
 @pytest.mark.parametrize(
     ("index", "chance", "expected"),
     [
-        (0.1, 0.0, Verdict.STABLE),
-        (0.11, 0.0, Verdict.MODERATE),
-        (0.25, 0.0, Verdict.MODERATE),
-        (0.26, 0.0, Verdict.MAJOR),
-        (0.2, 0.2, Verdict.STABLE),
-        (0.3, 0.29, Verdict.MAJOR),
-        (0.3, 0.3, Verdict.STABLE),
+        (0.1, 0.0, Degree.STABLE),
+        (0.11, 0.0, Degree.MODERATE),
+        (0.25, 0.0, Degree.MODERATE),
+        (0.26, 0.0, Degree.MAJOR),
+        (0.2, 0.2, Degree.STABLE),
+        (0.3, 0.29, Degree.MAJOR),
+        (0.3, 0.3, Degree.STABLE),
     ],
 )
 def test_an_index_is_read_as_usual_where_chance_does_not_explain_it(
-    index: float, chance: float, expected: Verdict
+    index: float, chance: float, expected: Degree
 ) -> None:
-    assert verdict(index, chance) is expected
+    assert degree(index, chance) is expected
 
 
 @pytest.mark.parametrize(
-    ("since_start", "expected"), [(None, Verdict.MAJOR), (0.9, Verdict.MAJOR), (0.05, Verdict.STABLE)]
+    ("since_start", "expected"), [(None, Degree.MAJOR), (0.9, Degree.MAJOR), (0.05, Degree.STABLE)]
 )
-def test_what_was_so_from_the_first_day_is_no_drift_later(since_start: float | None, expected: Verdict) -> None:
-    assert FeatureDrift("discount", 0.8, since_start, 0.1).verdict is expected
-    assert FeatureDrift("discount", 0.01, since_start, 0.1).verdict is Verdict.STABLE
+def test_what_was_so_from_the_first_day_is_no_drift_later(since_start: float | None, expected: Degree) -> None:
+    assert FeatureDrift("discount", 0.8, since_start, 0.1).degree is expected
+    assert FeatureDrift("discount", 0.01, since_start, 0.1).degree is Degree.STABLE
 
 
 def test_fewer_decisions_than_two_hundred_are_not_enough() -> None:
