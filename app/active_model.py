@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
 from app.domain.registry import Alias
-from app.errors import DatabaseUnavailable, ModelRefused
-from app.ports import Model, ModelFiles, ModelRegistry, Scores
+from app.errors import DatabaseUnavailable, ModelRefused, ScorerUnavailable
+from app.ports import FALLBACK, Model, ModelFiles, ModelRegistry, Scores
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +57,28 @@ class ActiveModel:
         return self.current.card.threshold
 
     async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
-        """See Scorer. One model scores all of them. Raises DatabaseUnavailable until it is known which."""
-        return await self.current.score(customers, screenings)
+        """See Scorer. One model scores all of them: where the champion cannot, the one the service was started with.
+
+        Raises DatabaseUnavailable until it is known which is the champion.
+        """
+        model = self.current
+        try:
+            return await model.score(customers, screenings)
+        except ScorerUnavailable as error:
+            if model is self._shipped:
+                raise
+            log.warning("model fell back", version=model.card.version, problem=str(error))
+        fallback = await self._shipped.score(customers, screenings)
+        return [replace(scores, scorer=FALLBACK) for scores in fallback]
+
+    def expect(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> None:
+        """See Model. Raises DatabaseUnavailable until it is known which is the champion."""
+        self.current.expect(customers, screenings)
+
+    def close(self) -> None:
+        """End what the models hold."""
+        for model in {id(one): one for one in (self._current, self._shipped)}.values():
+            model.close()
 
     async def read(self) -> None:
         """Take the champion into service, if it is another than before.
@@ -68,6 +89,7 @@ class ActiveModel:
             version = (await self.registry.named())[Alias.CHAMPION]
             if self._has_been_read and version == self._champion:
                 return
+            before = self._current
             try:
                 self._current = await self._built(version)
             except ModelRefused as error:
@@ -75,6 +97,8 @@ class ActiveModel:
             else:
                 self._report(None)
                 log.info("model in service", version=self._current.card.version)
+                if before is not self._shipped and before is not self._current:
+                    before.close()
             self._champion, self._has_been_read = version, True
 
     async def _built(self, version: str | None) -> Model:

@@ -66,6 +66,7 @@ class Services:
     encoder: ResultEncoder
     terms: DecisionTerms
     clock: Callable[[], datetime]
+    expect: Callable[[Sequence[CustomerContext]], None] = lambda contexts: None
     encodings: "CouponEncodings" = field(default_factory=lambda: CouponEncodings())
 
 
@@ -154,6 +155,8 @@ async def handle_entries(
     fetched = [context for context, source in answers if source is ContextSource.CENTRAL]
     if fetched and not is_dry_run:
         await services.cache.write(fetched, now)
+    if not is_dry_run:
+        services.expect([context for context, _ in answers])
     by_id = dict(zip(customer_ids, answers, strict=True))
     return [Entered(event, *by_id[event.customer_id]) for event in events]
 

@@ -5,9 +5,9 @@
 
 import gc
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,17 +26,19 @@ from app.adapters.central import HttpCentral
 from app.adapters.model_check import ChildChecker
 from app.adapters.postgres.instances import InstanceRequests
 from app.adapters.scorer_http import FallbackScorer, HttpScorer
-from app.adapters.scorer_sklearn import build_scorer, load_model
+from app.adapters.scorer_sklearn import read_files
+from app.adapters.scorer_worker import build_model
 from app.assembly.background import Background
 from app.assembly.messaging import BrokerMessaging, Messaging, NoMessaging
 from app.assembly.storage import Storage, build_storage
 from app.domain.access import Role
+from app.domain.customer import CustomerContext
 from app.domain.department import DepartmentNames
 from app.drift import DriftWatch
-from app.errors import ConfigurationError, ModelRefused
+from app.errors import ConfigurationError, DatabaseUnavailable, ModelRefused
 from app.events import CustomerEntry, CustomerFocus, EntryEnvelope, FocusEnvelope
 from app.handlers import DecisionTerms, Services
-from app.ports import Central, Model, ModelFiles, Scorer
+from app.ports import CatalogueHolder, Central, Model, ModelFiles, Scorer
 from app.results import ResultEncoder
 from app.settings import EXIT_CODE, Settings
 from app.transport import problem
@@ -200,6 +202,8 @@ async def _start(
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 - and time
     storage = await build_storage(stack, settings, names, health, background)
     active = ActiveModel(storage.models, shipped, _build_model, health.reporter("champion"))
+    stack.callback(active.close)
+    clock, terms = partial(datetime.now, UTC), _build_terms(settings)
     services = Services(
         cache=storage.cache,
         central=_build_central(settings, client, health),
@@ -208,8 +212,9 @@ async def _start(
         log=storage.log,
         dead_letters=storage.dead_letters,
         encoder=ResultEncoder(settings.output_id_type, settings.max_products_in_message),
-        terms=_build_terms(settings),
-        clock=partial(datetime.now, UTC),
+        terms=terms,
+        clock=clock,
+        expect=_expecting(active, storage.catalogue, clock, terms.time_zone),
     )
     if settings.testing_no_postgres:
         await active.read()
@@ -287,13 +292,24 @@ def _build_central(settings: Settings, client: httpx.AsyncClient, health: Health
 
 def _shipped_model(settings: Settings) -> Model:
     try:
-        return load_model(settings.model_dir)
+        return build_model(read_files(settings.model_dir), settings.model_dir)
     except ModelRefused as error:
         raise ConfigurationError([f"Cannot use MODEL_DIR env variable: {error}."]) from error
 
 
 def _build_model(version: str, files: ModelFiles) -> Model:
-    return build_scorer(files, Path(version))
+    return build_model(files, Path(version))
+
+
+def _expecting(
+    active: ActiveModel, catalogue: CatalogueHolder, clock: Callable[[], datetime], time_zone: tzinfo
+) -> Callable[[Sequence[CustomerContext]], None]:
+    def expect(contexts: Sequence[CustomerContext]) -> None:
+        with suppress(DatabaseUnavailable):  # neither catalogue nor champion is known yet: scored when it is asked for
+            coupons, today = catalogue.current, clock().astimezone(time_zone).date()
+            active.expect(contexts, [coupons.screening(name, today) for name in coupons.departments])
+
+    return expect
 
 
 def _build_scorer(settings: Settings, client: httpx.AsyncClient, active: ActiveModel, health: Health) -> Scorer:

@@ -37,6 +37,9 @@ class UnknownCustomer:
     customer_id: str
 
 
+FALLBACK = "fallback"  # the scorer that spoke for another
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Probabilities of redemption, shape (n,), NaN where the scorer gave none; and which scorer and model spoke.
@@ -125,6 +128,14 @@ class Model(Scorer, Protocol):
     @property
     def card(self) -> ModelCard:
         """What is known of it."""
+        ...
+
+    def expect(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> None:
+        """These customers have come in: a slow model scores the candidates of each screening ahead, at its leisure."""
+        ...
+
+    def close(self) -> None:
+        """No longer needed, but by those who wait for scores at this moment."""
         ...
 
 

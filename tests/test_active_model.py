@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening, screen
 from app.domain.model_card import ModelCard
 from app.domain.registry import Alias, Change
-from app.errors import DatabaseUnavailable, ModelRefused
-from app.ports import ModelFiles, Scores
+from app.errors import DatabaseUnavailable, ModelRefused, ScorerUnavailable
+from app.ports import FALLBACK, ModelFiles, Scores
 from tests.builders import ANNA, COUPON, NOW, TODAY
 from tests.builders import running as working
 from tests.small_models import SmallModel
@@ -32,10 +32,21 @@ class Named:
 
     card: ModelCard
     asked: asyncio.Event | None = None
+    is_away: bool = False
+    closed: list[str] = field(default_factory=list)
+    expected: list[CustomerContext] = field(default_factory=list)
+
+    def expect(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> None:
+        self.expected.extend(customers)
+
+    def close(self) -> None:
+        self.closed.append(self.card.version)
 
     async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
         if self.asked is not None:
             await self.asked.wait()
+        if self.is_away:
+            raise ScorerUnavailable("away")
         return [Scores(np.zeros(1), "named", self.card.version, 0.0) for _ in customers]
 
 
@@ -208,3 +219,54 @@ async def test_it_reads_again_by_itself_and_survives_an_absence_of_the_registry(
         await eventually(lambda: active._has_been_read)
 
         assert await versions(active) == [small_model.version]
+
+
+async def test_where_the_champion_cannot_score_the_shipped_model_does(
+    registry: Registry, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    def away(version: str, files: ModelFiles) -> Named:
+        return replace(build(version, files), is_away=True)
+
+    active = ActiveModel(registry, Named(small_model.card), away)
+    await promote(registry, other_model)
+    await active.read()
+    (scores,) = await active.score([ANNA], [SCREENING])
+
+    assert (scores.scorer, scores.model_version) == (FALLBACK, small_model.version)
+
+
+async def test_where_the_shipped_model_cannot_score_nothing_else_does(
+    registry: Registry, small_model: SmallModel
+) -> None:
+    active = ActiveModel(registry, Named(small_model.card, is_away=True), build)
+    await active.read()
+
+    with pytest.raises(ScorerUnavailable):
+        await versions(active)
+
+
+async def test_the_champion_is_told_who_has_come_in(
+    active: ActiveModel, registry: Registry, small_model: SmallModel
+) -> None:
+    await promote(registry, small_model)
+    await active.read()
+    active.expect([ANNA], [SCREENING])
+
+    champion = active.current
+    assert isinstance(champion, Named)
+    assert champion.expected == [ANNA]
+
+
+async def test_a_model_out_of_service_is_closed_and_the_shipped_one_at_the_end(
+    registry: Registry, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    closed: list[str] = []
+    shipped = Named(replace(small_model.card, version="shipped"), closed=closed)
+    active = ActiveModel(registry, shipped, lambda version, files: replace(build(version, files), closed=closed))
+    for model in (small_model, other_model):
+        await promote(registry, model)
+        await active.read()
+
+    assert closed == [small_model.version]
+    active.close()
+    assert closed == [small_model.version, other_model.version, "shipped"]

@@ -16,11 +16,10 @@ from app.adapters.http_client import CallFailed, HttpCaller
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
 from app.errors import ScorerUnavailable
-from app.ports import Scorer, Scores
+from app.ports import FALLBACK, Scorer, Scores
 
 MAX_ANSWER_BYTES = 1024 * 1024  # of 10,000 candidates; of every call under way at a time
 REMOTE = "remote"
-FALLBACK = "fallback"
 
 
 class Prediction(BaseModel):

@@ -94,6 +94,12 @@ class SklearnScorer:
             for index, screening in enumerate(screenings)
         ]
 
+    def expect(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> None:
+        """See Model: nothing, since scoring takes less than keeping scores would."""
+
+    def close(self) -> None:
+        """See Model: nothing is held."""
+
     def _probabilities(self, customer: Floats, screening: Screening) -> Floats:
         return self.predict(customer, screening) if screening.candidates else np.empty(0)
 
@@ -124,6 +130,13 @@ def build_scorer(files: ModelFiles, where: Path) -> SklearnScorer:
     if linear is not None and trees is not None:
         return SklearnScorer(card, _blended(linear, trees, card.linear_weight))
     return SklearnScorer(card, linear or trees or reference(files, where))
+
+
+def read_classifier(files: ModelFiles, where: Path) -> "ClassifierMixin":
+    """The model itself. Raises ModelRefused as `build_scorer` does."""
+    card = checked_card(files.card, where / CARD_FILE)
+    _check_digest(files.model, card.model_sha256, where / MODEL_FILE)
+    return _build(files.model, where / MODEL_FILE)
 
 
 def reference(files: ModelFiles, where: Path) -> Predict:

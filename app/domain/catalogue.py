@@ -1,6 +1,6 @@
 """What the shop has to offer: one immutable snapshot for each version of its coupons."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from hashlib import blake2b
@@ -27,6 +27,11 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.coupons)
+
+    @property
+    def departments(self) -> Collection[str]:
+        """Those that have coupons, as `screening` knows them."""
+        return self._by_department.keys()
 
     def screening(self, department: str, today: date) -> Screening:
         """The department's coupons told apart; empty for a department without coupons."""

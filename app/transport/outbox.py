@@ -14,7 +14,7 @@ import structlog
 
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
-from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
+from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused, ScorerUnavailable
 from app.handlers import Services, encode_again, outbound
 from app.ports import OutboundMessage, Publisher
 from app.transport.metrics import Metrics
@@ -26,6 +26,7 @@ Outcome = Decision | DeadLetter
 
 ATTEMPTS = 3
 TOLERATED = 2
+WAITED_FOR = (DatabaseUnavailable, ScorerUnavailable)
 AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 15.0
 SWEEP_AGE = timedelta(seconds=60)
@@ -50,7 +51,7 @@ def untold(problem: str | None) -> None:
 async def retried(
     work: Callable[[], Awaitable[Answer]], metrics: Metrics, report: Callable[[str | None], None] = untold
 ) -> Answer:
-    """Do it until the database is there to do it; the broker holds the events meanwhile.
+    """Do it until the database, and the model, are there to do it; the broker holds the events meanwhile.
 
     `report` is told what is wrong when it has failed for a while (a database may answer, and yet have no room to
     write), and None when it works.
@@ -61,8 +62,8 @@ async def retried(
         nonlocal failures
         try:
             answer = await work()
-        except DatabaseUnavailable as error:
-            metrics.retries.labels("database").inc()
+        except WAITED_FOR as error:
+            metrics.retries.labels("scorer" if isinstance(error, ScorerUnavailable) else "database").inc()
             failures += 1
             if failures > TOLERATED:
                 report(str(error))
@@ -70,10 +71,10 @@ async def retried(
         report(None)
         return answer
 
-    with suppress(DatabaseUnavailable):  # the first attempt costs nothing more than itself
+    with suppress(*WAITED_FOR):  # the first attempt costs nothing more than itself
         return await attempt_once()
     async for attempt in stamina.retry_context(
-        on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=2, wait_jitter=0.2
+        on=WAITED_FOR, attempts=None, timeout=None, wait_initial=0.05, wait_max=2, wait_jitter=0.2
     ):
         with attempt:
             return await attempt_once()

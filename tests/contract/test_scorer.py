@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 
 from app.adapters.breaker import Breaker
 from app.adapters.http_client import MAX_CALLS
-from app.adapters.scorer_http import FALLBACK, MAX_ANSWER_BYTES, REMOTE, FallbackScorer, HttpScorer
+from app.adapters.scorer_http import MAX_ANSWER_BYTES, REMOTE, FallbackScorer, HttpScorer
 from app.adapters.scorer_sklearn import SCORER, SklearnScorer, load_model
 from app.domain.coupon import Coupon, CouponType
 from app.domain.customer import CustomerContext, Gender
 from app.domain.eligibility import Screening, screen
 from app.errors import ScorerUnavailable
-from app.ports import Scorer, Scores
+from app.ports import FALLBACK, Scorer, Scores
 from app.settings import BUILT_IN_MODEL
 from tests.builders import ANNA, COUPON, TODAY
 

@@ -65,6 +65,17 @@ async def test_a_fresh_context_is_not_fetched_again() -> None:
     assert shop.central.asked == []
 
 
+@pytest.mark.parametrize("is_dry_run", [False, True])
+async def test_the_model_is_told_what_is_known_of_those_who_come_in(is_dry_run: bool) -> None:
+    shop = Shop(central=AskedCentral(context("7"), context("8")))
+    told: list[CustomerContext] = []
+    services = replace(shop.services, expect=told.extend)
+
+    await handle_entries(services, [entry("7"), entry("8")], is_dry_run=is_dry_run)
+
+    assert sorted(one.customer_id for one in told) == ([] if is_dry_run else ["7", "8"])
+
+
 async def test_an_expired_context_is_fetched_and_cached() -> None:
     shop = Shop(central=AskedCentral(context("7", age=42)))
     await cached(shop, context("7", age=41), TTL + timedelta(seconds=1))

@@ -13,7 +13,7 @@ import stamina
 from app.adapters.memory import MemoryBroker
 from app.domain.dead_letter import DeadLetter
 from app.domain.decision import Decision
-from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused
+from app.errors import BrokerUnavailable, DatabaseUnavailable, PublishRefused, ScorerUnavailable, Unavailable
 from app.handlers import Decided, decide_batch, gather
 from app.ports import OutboundMessage, Publisher
 from app.transport.consumer import BATCH_LIMIT
@@ -384,8 +384,9 @@ async def test_a_published_result_is_marked_once() -> None:
     assert shop.log.marked == [first.decision, second.decision]
 
 
-async def test_work_is_tried_until_the_database_is_there() -> None:
-    failures = [DatabaseUnavailable("away")] * 3
+@pytest.mark.parametrize(("error", "cause"), [(DatabaseUnavailable, "database"), (ScorerUnavailable, "scorer")])
+async def test_work_is_tried_until_the_database_and_the_model_are_there(error: type[Unavailable], cause: str) -> None:
+    failures, metrics = [error("away")] * 3, Metrics()
 
     async def work() -> str:
         if failures:
@@ -393,7 +394,8 @@ async def test_work_is_tried_until_the_database_is_there() -> None:
         return "done"
 
     with stamina.set_testing(True, attempts=10, cap=True):
-        assert await retried(work, Metrics()) == "done"
+        assert await retried(work, metrics) == "done"
+    assert count(metrics, "batch_retries_total", cause=cause) == 3
 
 
 async def test_a_database_that_fails_again_and_again_is_told_until_it_does_not() -> None:
