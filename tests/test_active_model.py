@@ -11,6 +11,7 @@ import pytest
 
 from app.active_model import ActiveModel
 from app.adapters.memory import MemoryModelRegistry
+from app.adapters.scorer_http import FallbackScorer
 from app.adapters.scorer_sklearn import build_scorer
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening, screen
@@ -270,3 +271,24 @@ async def test_a_model_out_of_service_is_closed_and_the_shipped_one_at_the_end(
     assert closed == [small_model.version]
     active.close()
     assert closed == [small_model.version, other_model.version, "shipped"]
+
+
+class Away:
+    """Scorer that does not answer."""
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        raise ScorerUnavailable("away")
+
+
+async def test_no_model_stands_in_for_an_outside_scorer_before_it_is_known_which(
+    active: ActiveModel, registry: Registry, small_model: SmallModel
+) -> None:
+    scorer = FallbackScorer(Away(), active)
+    await promote(registry, small_model)
+
+    with pytest.raises(DatabaseUnavailable):
+        await scorer.score([ANNA], [SCREENING])
+    await active.read()
+    (scores,) = await scorer.score([ANNA], [SCREENING])
+
+    assert (scores.scorer, scores.model_version) == ("fallback", small_model.version)

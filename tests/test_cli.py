@@ -582,6 +582,25 @@ async def test_a_card_is_shown_from_a_folder_and_from_the_registry_alike(databas
     assert from_folder.stdout.startswith(f"{model.version}, trained 2026-01-01 12:00 UTC\n")
 
 
+async def test_a_card_that_would_write_to_the_terminal_is_not_shown(model: SmallModel, tmp_path: Path) -> None:
+    write_artefact(tmp_path, b"", replace(model.card, intended_use="\x1b[2J"))
+
+    result = await run_model("card", str(tmp_path))
+
+    assert isinstance(result.exception, ModelRefused)
+    assert result.stdout == ""
+
+
+async def test_a_card_without_some_of_the_figures_is_shown_with_the_others(model: SmallModel, tmp_path: Path) -> None:
+    write_artefact(tmp_path, b"", replace(model.card, metrics={"roc_auc": 0.7}, baselines={"none": {}}))
+
+    result = await run_model("card", str(tmp_path))
+
+    assert result.exit_code == 0
+    assert "roc_auc" in result.stdout
+    assert "log_loss" not in result.stdout
+
+
 async def test_a_model_is_downloaded_as_it_was_registered_and_into_no_other_model(
     database: str, model: SmallModel, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from app.domain.registry import Alias, AliasChange, Change, RegisteredModel
+from app.domain.registry import Alias, AliasChange, Change, RegisteredModel, flaw
 from app.errors import ModelRefused, ModelUnknown
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ def card(model: Annotated[str, typer.Argument(help="A version, or a folder with 
 
     path = Path(model) / CARD_FILE
     if path.exists():
-        typer.echo(card_text(checked_card(path.read_bytes(), path)))
+        in_folder = checked_card(path.read_bytes(), path)
+        if (problem := flaw(in_folder)) is not None:
+            raise ModelRefused(f"{path}: {problem}")
+        typer.echo(card_text(in_folder))
         return
     found = _with_registry(lambda registry: _found(registry, model))
     if found.card is None:

@@ -1,5 +1,6 @@
 """A model's card, to be read."""
 
+import math
 from collections.abc import Iterator
 
 from app.domain.model_card import DataWindow, ModelCard
@@ -34,9 +35,11 @@ def _lines(card: ModelCard) -> Iterator[str]:
     yield ""
     yield f"{'figure':28}{'model':>10}{'95 % interval':>20}" + "".join(f"{name:>14}" for name in card.baselines)
     for name in SHOWN:
+        if name not in card.metrics or name not in card.intervals:
+            continue
         low, high = card.intervals[name]
         interval = f"{low:.4f} to {high:.4f}"
-        rivals = "".join(f"{figures[name]:>14.4f}" for figures in card.baselines.values())
+        rivals = "".join(f"{figures.get(name, math.nan):>14.4f}" for figures in card.baselines.values())
         yield f"{name:28}{card.metrics[name]:>10.4f}{interval:>20}{rivals}"
 
 
