@@ -14,7 +14,7 @@ from app.ports import FALLBACK, Model, ModelFiles, ModelRegistry, Scores
 
 log = structlog.get_logger(__name__)
 
-READ_AGAIN_SECONDS = 2.0
+READ_AGAIN_SECONDS = 1.0
 FIRST_READ_SECONDS = 0.5
 
 Build = Callable[[str, ModelFiles], Model]

@@ -103,8 +103,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _model_error(request: Request, error: Exception) -> Response:
-    text = str(error)
-    return problem(STATUS_OF[type(error)], f"{text[:1].upper()}{text[1:]}.")
+    return problem(STATUS_OF[type(error)], f"Refused: {error}.")
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -197,7 +197,7 @@ async def test_two_roll_backs_go_two_back_and_a_third_is_refused(
     third = await client.post(f"{CHAMPION}/rollback", json={})
 
     assert versions == [other_model.version, None]
-    assert "There is nothing to roll back to" in is_refused(third, 409)
+    assert "Refused: there is nothing to roll back to" in is_refused(third, 409)
     assert await serving(client) == small_model.version
 
 
@@ -225,7 +225,7 @@ async def test_a_model_in_use_is_not_deleted_and_one_that_is_not_is(
     await client.put(f"{MODELS}/aliases/shadow", json={"version": None})
     gone = await client.delete(f"{MODELS}/{version}")
 
-    assert f"{version} is shadow" in is_refused(refused, 409).replace("Logistic", "logistic")
+    assert f"{version} is shadow" in is_refused(refused, 409)
     assert (gone.status_code, gone.content, (await client.get(MODELS)).json()) == (204, b"", [])
 
 
@@ -241,7 +241,7 @@ async def test_a_model_in_use_is_not_deleted_and_one_that_is_not_is(
 async def test_a_model_that_is_not_there_is_a_problem(
     client: httpx.AsyncClient, method: str, path: str, body: object
 ) -> None:
-    assert is_refused(await client.request(method, path, json=body), 404) == "There is no model logistic-0."
+    assert is_refused(await client.request(method, path, json=body), 404) == "Refused: there is no model logistic-0."
 
 
 @pytest.mark.parametrize("version", ["%00", "a%0Ab", "..", "%2e%2e%2fetc", "a b", "ż", "x" * 81])
@@ -292,7 +292,7 @@ def bundle_with(**contents: bytes) -> bytes:
         (b'{"version": 1}', "no zip file"),
         (bundle_with(card_json=b"{}"), "must hold card.json and model.skops"),
         (bundle_with(card_json=b"{}", model_skops=b"", setup_py=b""), "a file that no model has: 'setup.py'"),
-        (bytes(MAX_BUNDLE_BYTES + 1), "the bundle is larger than 32 MiB".replace("the b", "he b")),
+        (bytes(MAX_BUNDLE_BYTES + 1), "the bundle is larger than 32 MiB"),
     ],
     ids=["nothing", "JSON", "half of it", "more than it", "too large"],
 )
@@ -307,7 +307,7 @@ async def test_a_card_whose_version_is_a_path_is_refused(client: httpx.AsyncClie
     fields = {**json.loads(small_model.files.card), "name": "../../etc", "version": "../../etc-0"}
     files = replace(small_model.files, card=json.dumps(fields).encode())
 
-    assert "The name on its card is not made of" in is_refused(await send(client, to_bundle(files)), 422)
+    assert "the name on its card is not made of" in is_refused(await send(client, to_bundle(files)), 422)
 
 
 async def test_few_models_are_in_work_at_a_time_and_others_are_answered_meanwhile(

@@ -179,11 +179,7 @@ async def upload(http_request: Request, running: FromRunning) -> ModelAnswer:
     """
     store, now = running.active.registry, running.services.clock()
     async with _turn(running):
-        try:
-            body = await read_body(http_request, MAX_BUNDLE_BYTES, UPLOAD_SECONDS)
-        except EventRefused:
-            raise ModelRefused(f"the bundle is larger than {MAX_BUNDLE_BYTES // MIB} MiB") from None
-        files = await asyncio.to_thread(from_bundle, body)
+        files = await _uploaded(http_request)
         done = await registry.register(store, running.checker, files, now, _who(http_request))
     version = done.card.version
     if done.is_new:
@@ -216,6 +212,14 @@ async def delete_model(version: Version, running: FromRunning) -> None:
     """Delete a model that no alias names. What it has decided stays in the log, under its version."""
     await registry.remove(running.active.registry, version)
     log.info("model deleted", version=version)
+
+
+async def _uploaded(http_request: Request) -> ModelFiles:
+    try:
+        body = await read_body(http_request, MAX_BUNDLE_BYTES, UPLOAD_SECONDS)
+    except EventRefused:
+        raise ModelRefused(f"the bundle is larger than {MAX_BUNDLE_BYTES // MIB} MiB") from None
+    return await asyncio.to_thread(from_bundle, body)
 
 
 @asynccontextmanager
