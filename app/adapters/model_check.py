@@ -56,11 +56,14 @@ class ChildChecker:
     async def check(self, files: ModelFiles) -> ModelCheck:
         """See ModelChecker."""
         async with self._turn:
-            with TemporaryDirectory(prefix="model-") as name:
-                folder = Path(name)
-                await asyncio.to_thread(_write, folder, files)
-                code = await self._run(folder)
-                return _shown(code, (folder / SAID_FILE).read_bytes())
+            try:
+                with TemporaryDirectory(prefix="model-") as name:
+                    folder = Path(name)
+                    await asyncio.to_thread(_write, folder, files)
+                    code = await self._run(folder)
+                    return _shown(code, (folder / SAID_FILE).read_bytes())
+            except OSError as error:
+                raise ModelRefused(f"the model could not be tried here: {error.strerror}") from error
 
     async def _run(self, folder: Path) -> int:
         """The exit code of the process; below 0, the signal that has ended it."""
@@ -87,7 +90,10 @@ def _write(folder: Path, files: ModelFiles) -> None:
 
 def _shown(code: int, said: bytes) -> ModelCheck:
     if code == 0:
-        return ModelCheck(**json.loads(said))
+        try:
+            return ModelCheck(**json.loads(said))
+        except (TypeError, ValueError) as error:
+            raise ModelRefused("the process that the model was tried in said what makes no sense") from error
     if code == REFUSED:
         raise ModelRefused(said.decode(errors="replace"))
     how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

@@ -27,6 +27,9 @@ def main() -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         case "crash":
             return 17
+        case "babble":
+            sys.stdout.write("all is well")
+            return 0
     return 3
 
 

@@ -108,6 +108,19 @@ async def test_a_process_that_dies_is_a_sentence(what: str, how: str) -> None:
     assert await strangely(what) == f"the model ended the process that it was tried in, {how}"
 
 
+async def test_a_process_that_says_what_it_should_not_is_a_sentence() -> None:
+    assert await strangely("babble") == "the process that the model was tried in said what makes no sense"
+
+
+async def test_where_a_model_cannot_be_tried_that_is_said(
+    small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+
+    with pytest.raises(ModelRefused, match="the model could not be tried here: No such file or directory"):
+        await ChildChecker().check(small_model.files)
+
+
 async def test_models_are_tried_one_at_a_time() -> None:
     checker = ChildChecker(0.5, STRANGE)
     files = ModelFiles(b"never", b"")
