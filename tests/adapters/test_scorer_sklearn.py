@@ -208,6 +208,7 @@ def test_another_encoding_version_is_refused(card: ModelCard, linear: Pipeline, 
 )
 def test_what_is_no_card_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / CARD_FILE).write_bytes(text.encode(errors="surrogateescape"))
+    (tmp_path / MODEL_FILE).write_bytes(b"")
 
     with pytest.raises(ModelRefused, match="no model card"):
         load_model(tmp_path)
@@ -338,12 +339,18 @@ def test_trees_of_another_file_are_refused(trees: Path) -> None:
         load_model(trees)
 
 
-def test_a_model_cannot_be_linear_and_trees(trees: Path, shipped_card: ModelCard) -> None:
+def test_a_model_with_both_forms_is_the_weighted_mean_of_their_probabilities(
+    trees: Path, shipped_card: ModelCard
+) -> None:
     card = card_from_json((trees / CARD_FILE).read_text())
-    (trees / CARD_FILE).write_text(card_to_json(replace(card, linear=shipped_card.linear)))
+    screening, known = today(), customer_matrix([ANNA])[0]
 
-    with pytest.raises(ModelRefused, match="a linear model and of trees"):
-        load_model(trees)
+    def predicted(weight: float) -> Floats:
+        blended = replace(card, linear=shipped_card.linear, linear_weight=weight)
+        (trees / CARD_FILE).write_text(card_to_json(blended))
+        return load_model(trees).predict(known, screening)
+
+    assert np.allclose(predicted(0.25), 0.25 * predicted(1.0) + 0.75 * predicted(0.0), rtol=0, atol=1e-12)
 
 
 def test_a_weight_beyond_all_numbers_is_refused(tmp_path: Path, shipped_card: ModelCard) -> None:
@@ -359,7 +366,7 @@ def test_a_weight_beyond_all_numbers_is_refused(tmp_path: Path, shipped_card: Mo
 def test_missing_trees_are_refused_by_name(trees: Path) -> None:
     (trees / TREES_FILE).unlink()
 
-    with pytest.raises(ModelRefused, match=f"{TREES_FILE}: No such file"):
+    with pytest.raises(ModelRefused, match=f"{TREES_FILE} is missing"):
         load_model(trees)
 
 
