@@ -16,6 +16,7 @@ from tests.small_models import SmallModel
 ADMIN_KEY = "an-admin-key-of-the-environment-0"
 KEY = {"X-API-Key": ADMIN_KEY}
 FIRST, SECOND = 0, 1
+BROKEN = "logistic-000000000000"
 
 
 class Shop:
@@ -85,24 +86,21 @@ def test_a_promotion_and_a_roll_back_decide_in_all_instances_without_a_restart(
     assert back == [(started, f"default@{started}")] * 3
 
 
-def test_a_champion_that_cannot_be_built_is_told_of_and_the_present_one_goes_on(
-    shop: Shop, other_model: SmallModel
-) -> None:
+def test_a_champion_that_cannot_be_built_is_told_of_and_the_present_one_goes_on(shop: Shop) -> None:
     started = shop.get("/api/v1/models/serving")["version"]
-    shop.stack.command("model", "register", str(other_model.folder))
-    shop.stack.query(f"UPDATE model SET model = 'broken' WHERE version = '{other_model.version}'")
+    shop.stack.query(f"INSERT INTO model VALUES ('{BROKEN}', '{{}}', '', NULL, now(), 'ada')")
     shop.stack.query(
         "INSERT INTO model_alias (alias, since, version, changed_by, reason, is_forced, is_rollback) "
-        f"VALUES ('champion', now(), '{other_model.version}', 'ada', '', false, false)"
+        f"VALUES ('champion', now(), '{BROKEN}', 'ada', '', false, false)"
     )
 
     def told() -> bool:
         parts = [shop.get("/readyz", instance) for instance in (FIRST, SECOND)]
-        return all(other_model.version in one.get("degraded", {}).get("champion", "") for one in parts)
+        return all(BROKEN in one.get("degraded", {}).get("champion", "") for one in parts)
 
     eventually(told, "both instances told of the champion")
     row, _ = shop.decide("307", 1)
     assert row == started
     assert shop.stack.is_ready()
-    shop.stack.query("DELETE FROM model_alias WHERE version = " + f"'{other_model.version}'")
+    shop.stack.query(f"DELETE FROM model_alias WHERE version = '{BROKEN}'")
     eventually(lambda: "degraded" not in shop.stack.readiness(), "the champion was no problem any more")
