@@ -405,7 +405,7 @@ def test_training_makes_a_model_that_the_service_can_use(tmp_path: Path) -> None
 
     assert result.exit_code == 0, result.output
     scorer = load_model(tmp_path / "model")
-    assert result.output.endswith(f"{scorer.version}; use it with MODEL_DIR={tmp_path / 'model'}\n")
+    assert result.output.splitlines()[-1].startswith(f"{tmp_path / 'model'}: {scorer.version}; ")
 
 
 async def stored_keys(url: str) -> list[ApiKey]:

@@ -136,7 +136,7 @@ def read_classifier(files: ModelFiles, where: Path) -> "ClassifierMixin":
     """The model itself. Raises ModelRefused as `build_scorer` does."""
     card = checked_card(files.card, where / CARD_FILE)
     _check_digest(files.model, card.model_sha256, where / MODEL_FILE)
-    return _build(files.model, where / MODEL_FILE)
+    return build_classifier(files.model, where / MODEL_FILE)
 
 
 def reference(files: ModelFiles, where: Path) -> Predict:
@@ -177,7 +177,7 @@ def _by_trees(data: bytes, path: Path) -> Predict:
 
 
 def _by_asking(data: bytes, path: Path) -> Predict:
-    model = _build(data, path)
+    model = build_classifier(data, path)
     try:
         probe = probabilities_of(model, np.zeros(len(CUSTOMER_COLUMNS)), np.zeros((1, len(COUPON_COLUMNS))))
     except UNREADABLE as error:
@@ -221,8 +221,12 @@ def _check_digest(data: bytes, digest: str, path: Path) -> None:
         raise ModelRefused(f"{path} is not the file that its card describes: its sha256 differs")
 
 
-def _build(data: bytes, path: Path) -> "ClassifierMixin":
-    """Types are checked before anything of the file is built, and what was built before it is asked anything."""
+def build_classifier(data: bytes, path: Path) -> "ClassifierMixin":
+    """The classifier in a file of skops.
+
+    Types are checked before anything of the file is built, and what was built before it is asked anything. Raises
+    ModelRefused.
+    """
     from skops.io import get_untrusted_types, loads
 
     try:

@@ -25,6 +25,7 @@ for command in (
         service.central,
         making.datagen,
         training.train,
+        training.package,
         training.evaluate,
         training.compare,
         making.schema,

@@ -1,15 +1,18 @@
 """From a history to a model, and what it is worth."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.progress import telling
+from app.errors import DatasetRefused
 from app.training.names import ModelName
 
 if TYPE_CHECKING:
     from app.domain.history import History
+    from app.domain.model_card import ModelCard
 
 SHOWN = ("roc_auc", "pr_auc", "log_loss", "calibration_error", "mean_prediction_over_base", "hit_at_1", "ndcg")
 
@@ -17,6 +20,10 @@ Data = Annotated[
     Path | None, typer.Option(help="What `history import` has written; default: the history of the artificial shop.")
 ]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model and figures.")]
+OfferCost = Annotated[
+    float | None, typer.Option(help="What an offer costs, as a share of a redemption's worth.", min=0, max=1)
+]
+Licence = Annotated[str | None, typer.Option(help="What may be done with the data; for the card.")]
 Run = Annotated[Path, typer.Argument(help="A folder that `train` has written.")]
 
 
@@ -28,13 +35,11 @@ def train(
     ] = None,
     seed: Seed = None,
     out: Annotated[Path, typer.Option(help="Folder to write the model's files to.")] = Path("model"),
-    offer_cost: Annotated[
-        float | None, typer.Option(help="What an offer costs, as a share of a redemption's worth.", min=0, max=1)
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="What may be done with the data; for the card.")] = None,
+    offer_cost: OfferCost = None,
+    licence: Licence = None,
 ) -> None:
     """Train a model on a history, and measure it on the last months of that history."""
-    from datetime import UTC, datetime
+    from datetime import UTC
 
     from app.training import service_model
 
@@ -42,13 +47,45 @@ def train(
     used_trials = trials
     if trials is None:
         used_trials = service_model.DEFAULT_TRIALS if model in (ModelName.AUTO, ModelName.BLEND) else 0
-    if licence is None:
-        licence = "artificial data, free to use" if data is None else "the retailer's own"
-    order = service_model.Order(model, used_trials or 0, used_seed, licence, offer_cost)
+    order = service_model.Order(model, used_trials or 0, used_seed, _licence(data, licence), offer_cost)
     history = _history(data, used_seed)
     with telling() as progress:
         card = service_model.train(history, order, out=out, created_at=datetime.now(UTC), progress=progress)
-    typer.echo(f"{out}: {card.version}; `python -m app model register {out}` or MODEL_DIR={out} puts it to use")
+    _tell(out, card)
+
+
+def package(
+    file: Annotated[Path, typer.Argument(help="A classifier in skops' format, fitted on what `history rows` writes.")],
+    learnt_until: Annotated[
+        datetime, typer.Option(help="It has learnt from before this day; measured on all after.", formats=["%Y-%m-%d"])
+    ],
+    data: Data = None,
+    name: Annotated[str, typer.Option(help="What to call it.")] = "custom",
+    seed: Seed = None,
+    out: Annotated[Path, typer.Option(help="Folder to write the model's files to.")] = Path("model"),
+    offer_cost: OfferCost = None,
+    licence: Licence = None,
+) -> None:
+    """Give a card to a classifier that you have fitted yourself, so that it can be registered and promoted."""
+    from datetime import UTC
+
+    import numpy as np
+
+    from app.adapters.scorer_sklearn import build_classifier
+    from app.training import service_model
+
+    try:
+        model = build_classifier(file.read_bytes(), file)
+    except OSError as error:
+        raise DatasetRefused(f"cannot read {file}: {error.strerror}") from error
+    used_seed = _seed(seed)
+    order = service_model.Order(seed=used_seed, data_licence=_licence(data, licence), cost_over_value=offer_cost)
+    day, now = np.datetime64(learnt_until.date(), "D"), datetime.now(UTC)
+    with telling() as progress:
+        card = service_model.package(
+            _history(data, used_seed), name, model, day, order, out=out, created_at=now, progress=progress
+        )
+    _tell(out, card)
 
 
 def evaluate(
@@ -77,6 +114,14 @@ def compare(run: Run, other: Annotated[Path, typer.Argument(help="Another run.")
 
     for line in comparison(run, other, SHOWN):
         typer.echo(line)
+
+
+def _tell(out: Path, card: "ModelCard") -> None:
+    typer.echo(f"{out}: {card.version}; `python -m app model register {out}` or MODEL_DIR={out} puts it to use")
+
+
+def _licence(data: Path | None, licence: str | None) -> str:
+    return licence or ("artificial data, free to use" if data is None else "the retailer's own")
 
 
 def _seed(seed: int | None) -> int:

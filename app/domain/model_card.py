@@ -69,7 +69,7 @@ class ModelCard:
     data_sha256: str
     seed: int
     fit: DataWindow
-    calibration: DataWindow
+    calibration: DataWindow | None
     validation: DataWindow
     is_calibrated: bool
     metrics: Mapping[str, float]
@@ -110,7 +110,7 @@ def card_from_json(text: str) -> ModelCard:
             data_sha256=str(fields["data_sha256"]),
             seed=int(fields["seed"]),
             fit=_window(fields["fit"]),
-            calibration=_window(fields["calibration"]),
+            calibration=None if fields["calibration"] is None else _window(fields["calibration"]),
             validation=_window(fields["validation"]),
             is_calibrated=bool(fields["is_calibrated"]),
             metrics=_figures(fields["metrics"]),

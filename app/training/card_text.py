@@ -28,7 +28,7 @@ def _lines(card: ModelCard) -> Iterator[str]:
     yield f"model        sha256 {card.model_sha256}; seed {card.seed}"
     for name, settings in card.settings.items():
         yield f"{'':12} {name}: {', '.join(f'{key}={value:g}' for key, value in settings.items())}"
-    yield f"calibrated   {'by a sigmoid on the calibration period' if card.is_calibrated else 'no need'}"
+    yield f"calibrated   {'by a sigmoid on the calibration period' if card.is_calibrated else 'not here'}"
     yield f"threshold    {card.threshold}: {card.threshold_reason}"
     yield f"features     {len(card.features)}, encoding {card.encoding_version}"
     yield f"made with    {', '.join(f'{name} {version}' for name, version in card.libraries.items())}"
@@ -43,5 +43,7 @@ def _lines(card: ModelCard) -> Iterator[str]:
         yield f"{name:28}{card.metrics[name]:>10.4f}{interval:>20}{rivals}"
 
 
-def _window(window: DataWindow) -> str:
+def _window(window: DataWindow | None) -> str:
+    if window is None:
+        return "none: the model was made elsewhere"
     return f"{window.first_day} to {window.last_day}: {window.rows:,} coupons, {window.positives:,} redeemed"

@@ -19,6 +19,7 @@ WARM_UP_DAYS = 90  # at the start of a history everybody looks new
 OUTCOME_DAYS = 14  # until then a coupon may still be redeemed, so the outcome is not known on the day of a cut
 FIT_SHARE, CALIBRATION_SHARE = 0.7, 0.1  # of the days; the rest is for validation
 ROWS_AT_ONCE = 50_000
+NO_ROWS = "the history holds no coupon that was handed out: there is nothing to learn from"
 
 Chosen = slice | NDArray[np.bool_] | Ints
 
@@ -106,7 +107,7 @@ def split_in_time(rows: Rows) -> Split:
     Raises DatasetRefused where a part lacks coupons that were redeemed, or such that were not.
     """
     if not len(rows):
-        raise DatasetRefused("the history holds no coupon that was handed out: there is nothing to learn from")
+        raise DatasetRefused(NO_ROWS)
     first, last = rows.day[0], rows.day[-1]
     days = int((last - first).astype(np.int64)) + 1 - WARM_UP_DAYS
     start = first + WARM_UP_DAYS
@@ -118,13 +119,32 @@ def split_in_time(rows: Rows) -> Split:
         validation=rows.between(validation_day, last + 1),
     )
     for name, part in (("fit", split.fit), ("calibration", split.calibration), ("validation", split.validation)):
-        if not part.has_both:
-            redeemed = int(part.is_redeemed.sum())
-            raise DatasetRefused(
-                f"the {name} period has {len(part):,} coupons, {redeemed:,} of them redeemed: it needs both kinds; "
-                f"the history goes from {first} to {last}, and its first {WARM_UP_DAYS} days are left out"
-            )
+        _check_both(name, part, rows)
     return split
+
+
+def split_at(rows: Rows, day: np.datetime64) -> Split:
+    """For a model that was made elsewhere, of what was known before `day`: nothing to calibrate it on.
+
+    Raises DatasetRefused where a part lacks coupons that were redeemed, or such that were not.
+    """
+    if not len(rows):
+        raise DatasetRefused(NO_ROWS)
+    first, end = rows.day[0], rows.day[-1] + 1
+    fit = rows.between(first + WARM_UP_DAYS, day - OUTCOME_DAYS)
+    split = Split(fit, calibration=rows.only(slice(0)), validation=rows.between(day, end))
+    for name, part in (("fit", split.fit), ("validation", split.validation)):
+        _check_both(name, part, rows)
+    return split
+
+
+def _check_both(name: str, part: Rows, rows: Rows) -> None:
+    if part.has_both:
+        return
+    raise DatasetRefused(
+        f"the {name} period has {len(part):,} coupons, {int(part.is_redeemed.sum()):,} of them redeemed: it needs both "
+        f"kinds; the history goes from {rows.day[0]} to {rows.day[-1]}, and its first {WARM_UP_DAYS} days are left out"
+    )
 
 
 def write_rows(history: History, day: np.datetime64, path: Path) -> int:

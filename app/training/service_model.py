@@ -1,7 +1,7 @@
 """Trains a model: split in time, unweighted, calibrated where it must be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, encode
 from app.domain.history import History
 from app.domain.model_card import Distribution, LinearForm, ModelCard
 from app.domain.probe import probe
+from app.domain.registry import version_of
 from app.domain.trees import trees_to_bytes
 from app.training.artefact import model_bytes, write_artefact
 from app.training.baselines import plain_logistic, popularity
@@ -27,7 +28,7 @@ from app.training.linear import linear_form
 from app.training.metrics import Figures, Judged, intervals, measure
 from app.training.names import ModelName
 from app.training.progress import Progress, Silent
-from app.training.rows import Rows, Split, digest, make_rows, split_in_time
+from app.training.rows import Rows, Split, digest, make_rows, split_at, split_in_time
 from app.training.selection import Choice, choose
 from app.training.trees import trees_form
 
@@ -70,6 +71,22 @@ class Fitted:
     is_calibrated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A model that is to get a card, and what the service scores with instead of asking scikit-learn.
+
+    `settings` are those of its parts, as far as they are known.
+    """
+
+    name: str
+    model: ClassifierMixin
+    linear: LinearForm | None
+    trees: bytes | None
+    linear_weight: float = 1.0
+    settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    is_calibrated: bool = False
+
+
 def train(
     history: History, order: Order, *, out: Path, created_at: datetime, progress: Progress | None = None
 ) -> ModelCard:
@@ -84,9 +101,33 @@ def train(
     split = split_in_time(rows)
     progress.say(f"{len(rows):,} coupons handed out, {rows.base_rate:.2%} redeemed; {len(split.fit):,} to fit on")
     fitted = fit(split, order, progress)
-    card = _write(history, split, fitted, order, out, created_at, progress)
-    for line in _summary(card):
-        progress.say(line)
+    return _told(_write(history, split, _finished(fitted), order, out, created_at, progress), progress)
+
+
+def package(
+    history: History,
+    name: str,
+    model: ClassifierMixin,
+    learnt_until: np.datetime64,
+    order: Order,
+    *,
+    out: Path,
+    created_at: datetime,
+    progress: Progress | None = None,
+) -> ModelCard:
+    """Give a card to a classifier that somebody else has fitted, on coupons handed out before `learnt_until`.
+
+    It is measured on those handed out from that day on, and written as `train` writes its own. Raises DatasetRefused
+    for a history in which there are too few of either, OSError where `out` cannot be written.
+    """
+    progress = progress or Silent()
+    progress.stage("features", 0)
+    rows = make_rows(history, lambda done, total: progress.step(f"{done:,} of {total:,} coupons handed out"))
+    split = split_at(rows, learnt_until)
+    finished = Finished(name, model, linear_form(model), _tree_bytes(model))
+    card = _told(_write(history, split, finished, order, out, created_at, progress), progress)
+    if not MEAN_OVER_BASE[0] <= card.metrics["mean_prediction_over_base"] <= MEAN_OVER_BASE[1]:
+        progress.say("WARNING: its probabilities are not those of what happened: calibrate it, and package it again")
     return card
 
 
@@ -139,16 +180,15 @@ def baseline_predictions(split: Split, seed: int) -> Mapping[str, Floats]:
 def _write(
     history: History,
     split: Split,
-    fitted: Fitted,
+    finished: Finished,
     order: Order,
     out: Path,
     created_at: datetime,
     progress: Progress,
 ) -> ModelCard:
     progress.stage("measuring", 4)
-    model, validation, seed = fitted.model, split.validation, order.seed
+    model, validation, seed = finished.model, split.validation, order.seed
     artefact = model_bytes(model)
-    linear, trees, weight = _forms(fitted)
     judged = judge(validation, predict(model, validation), seed)
     progress.step("predictions")
     figures, bounds = measure(judged), intervals(judged)
@@ -157,25 +197,25 @@ def _write(
     progress.step("baselines")
     threshold, why = _threshold(order, split.fit.base_rate)
     model_sha256 = sha256(artefact).hexdigest()
-    name = str(fitted.choice.name)
+    trees = finished.trees
     card = ModelCard(
-        name=name,
-        version=f"{name}-{model_sha256[:12]}",
+        name=finished.name,
+        version=version_of(finished.name, model_sha256),
         created_at=created_at,
         features=FEATURE_NAMES,
         encoding_version=ENCODING_VERSION,
         data_sha256=digest(history),
         seed=seed,
         fit=split.fit.window,
-        calibration=split.calibration.window,
+        calibration=split.calibration.window if len(split.calibration) else None,
         validation=validation.window,
-        is_calibrated=fitted.is_calibrated,
+        is_calibrated=finished.is_calibrated,
         metrics=figures,
         intervals=bounds,
         baselines={name: measure(judge(validation, predicted, seed)) for name, predicted in baselines.items()},
         threshold=threshold,
         threshold_reason=why,
-        settings={str(name): dict(settings) for name, settings in fitted.choice.settings.items()},
+        settings=finished.settings,
         libraries={
             "python": python_version(),
             "numpy": np.__version__,
@@ -188,8 +228,8 @@ def _write(
         intended_use=INTENDED_USE,
         limits=LIMITS,
         data_licence=order.data_licence,
-        linear=linear,
-        linear_weight=weight,
+        linear=finished.linear,
+        linear_weight=finished.linear_weight,
         trees_sha256=None if trees is None else sha256(trees).hexdigest(),
     )
     write_artefact(out, artefact, card, trees)
@@ -197,12 +237,22 @@ def _write(
     return card
 
 
-def _forms(fitted: Fitted) -> tuple[LinearForm | None, bytes | None, float]:
-    """What the service scores with instead of asking scikit-learn, and the weight of the linear part."""
+def _finished(fitted: Fitted) -> Finished:
     logistic, boosted = (fitted.parts.get(name) for name in KINDS)
-    linear = None if logistic is None else linear_form(logistic)
-    trees = None if boosted is None else trees_form(boosted)
-    return linear, None if trees is None else trees_to_bytes(trees), fitted.choice.weight
+    return Finished(
+        str(fitted.choice.name),
+        fitted.model,
+        linear=None if logistic is None else linear_form(logistic),
+        trees=None if boosted is None else _tree_bytes(boosted),
+        linear_weight=fitted.choice.weight,
+        settings={str(name): dict(settings) for name, settings in fitted.choice.settings.items()},
+        is_calibrated=fitted.is_calibrated,
+    )
+
+
+def _tree_bytes(model: ClassifierMixin) -> bytes | None:
+    form = trees_form(model)
+    return None if form is None else trees_to_bytes(form)
 
 
 def _self_check(model: ClassifierMixin) -> tuple[float, ...]:
@@ -227,6 +277,12 @@ def _threshold(order: Order, base_rate: float) -> tuple[float, str]:
         f"{base_rate:.1%} of the coupons handed out without a model were redeemed, so an offer is taken to cost that "
         "share of a redemption's worth: above it, it is expected to do better than those"
     )
+
+
+def _told(card: ModelCard, progress: Progress) -> ModelCard:
+    for line in _summary(card):
+        progress.say(line)
+    return card
 
 
 def _summary(card: ModelCard) -> list[str]:

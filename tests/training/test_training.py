@@ -1,7 +1,6 @@
 """From a history to a model that deserves its card."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -16,9 +15,8 @@ from app.datagen.generate import DEFAULT_SEED, Shop, generate
 from app.domain.catalogue import Catalogue
 from app.domain.department import DOCUMENTED_DEPARTMENTS
 from app.domain.features import ENCODING_VERSION, FEATURE_NAMES, Floats, coupon_matrix, customer_matrix, encode
-from app.domain.history import NEVER, History, contexts_as_of
+from app.domain.history import NEVER, contexts_as_of
 from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json, card_to_json
-from app.errors import DatasetRefused
 from app.training.baselines import popularity
 from app.training.metrics import measure
 from app.training.names import ModelName
@@ -229,35 +227,6 @@ def test_a_model_that_promises_too_much_is_calibrated_on_the_months_after(split:
     assert (plain.is_calibrated, mended.is_calibrated) == (False, True)
     assert predict(plain.model, fewer).mean() / fewer.base_rate > 1.5
     assert predict(mended.model, fewer).mean() / fewer.base_rate == pytest.approx(1, abs=0.05)
-
-
-def redeemed_never(history: History) -> History:
-    return replace(history, issues=replace(history.issues, redeemed_on=np.full_like(history.issues.redeemed_on, NEVER)))
-
-
-def never_issued(history: History) -> History:
-    issues = history.issues
-    return replace(
-        history,
-        issues=replace(
-            issues,
-            customer=issues.customer[:0],
-            coupon=issues.coupon[:0],
-            day=issues.day[:0],
-            redeemed_on=issues.redeemed_on[:0],
-        ),
-    )
-
-
-@pytest.mark.parametrize(("change", "why"), [(redeemed_never, "redeemed"), (never_issued, "no coupon")])
-def test_a_history_with_nothing_to_learn_is_refused(
-    change: Callable[[History], History], why: str, tmp_path: Path
-) -> None:
-    history = change(generate(1, customers=20, products=50, coupons=50).history)
-
-    with pytest.raises(DatasetRefused, match=why):
-        train(history, ORDER, out=tmp_path / "model", created_at=NOON)
-    assert not (tmp_path / "model").exists()
 
 
 def test_hit_at_one_counts_decisions_that_offered_a_choice() -> None:
