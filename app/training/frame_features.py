@@ -1,155 +1,122 @@
 """Features of candidate coupons, from what was known when they were offered: nothing of that day, nothing later.
 
-For a row of a campaign these are purchases and redemptions before its first day, and the labels of campaigns that had
-ended before it. Amounts are rates (for 30 days of what is known), so that rows with a longer past behind them do not
-look different for that alone.
+The columns that describe a row or its customer, what the coupon is good for, and the past (`app.training.frame_past`).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from app.domain.features import Floats
 from app.domain.history import Ints
-from app.training.frames import UNKNOWN, Frame, Offers, Purchases, Shelf, Shop, Tables, days, is_dated, read_shop
+from app.training.cells import NO_DAY, codes_of
+from app.training.frame_columns import described
+from app.training.frame_past import Kin, Past, kin_of
+from app.training.frames import (
+    UNKNOWN,
+    Frame,
+    Shelf,
+    Tables,
+    first_days,
+    last_days,
+    read_shop,
+    read_tables,
+    with_campaign,
+)
+from app.training.members import Features
 
-NOT_FEATURES = frozenset({"group", "customer_id", "coupon_id", "campaign_id", "start_date", "end_date", "y"})
-MONTH = 30.0
-FADING_DAYS = 45.0  # purchases of so long ago count 1/e
-PRIOR_LINES = 5.0
-PRIOR_OFFERS, PRIOR_OFFERS_OF_KIN = 100.0, 300.0  # offers that weigh as much as the base rate
-MAX_CATEGORIES = 30
+NOT_FEATURES = ("group", "customer_id", "coupon_id", "campaign_id", "start_date", "end_date", "y")
 FEW_COUPONS = 30
-PAIRS_AT_ONCE = 4_000_000
+MOST_DAYS = 40  # of which the past is looked up; rows of a day between know that of the last one before
 RANKED = ("bought_", "redeemed_alike_", "coupon_rate")
-
-Kin = Mapping[str, tuple[sparse.csr_matrix, sparse.csr_matrix]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Design:
-    """Rows as numbers: `values` has the shape (n, features), NaN where something is not known."""
-
-    values: Floats
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column that describes a row or a customer; `categories` are its frequent texts, None where it holds numbers."""
-
-    name: str
-    is_of_customer: bool
-    categories: tuple[str, ...] | None
-
-    def features(self, table: Frame) -> Iterator[tuple[str, Floats]]:
-        """The number itself, or one column for each frequent category."""
-        name = f"customer_{self.name}" if self.is_of_customer else self.name
-        if self.name not in table:
-            missing = np.full(len(table), np.nan)
-            names = [name] if self.categories is None else [f"{name}={category}" for category in self.categories]
-            yield from ((one, missing) for one in names)
-        elif self.categories is None:
-            yield name, pd.to_numeric(table[self.name], errors="coerce").to_numpy(dtype=np.float64)
-        else:
-            text = _texts(table[self.name])
-            for category in self.categories:
-                yield f"{name}={category}", (text == category).astype(np.float64)
 
 
 class FrameFeatures:
-    """Learns from labelled rows and tables what features there are, and makes them of any rows."""
+    """Learns from labelled rows and tables what features there are, and makes them of any rows.
+
+    `design` are those of the labelled rows, shape (n, len(names)), NaN where something is not known. Raises
+    DatasetRefused for cells that are neither text, numbers nor dates.
+    """
 
     def __init__(self, rows: Frame, tables: Tables) -> None:
-        self._shop = read_shop(rows, tables)
-        self._base = float(rows["y"].mean())
+        known = read_tables(tables)
+        self._campaigns = {name: table for name, table in known.items() if name == "campaigns"}
+        rows = with_campaign(rows, self._campaigns)
+        self._shop = read_shop(rows, known)
         attributes = self._shop.attributes
-        self._described = [
-            *_described(rows.drop(columns=NOT_FEATURES, errors="ignore"), is_of_customer=False),
-            *([] if attributes is None else _described(attributes, is_of_customer=True)),
-        ]
-        coupons = rows["coupon_id"].value_counts()
-        self._few_coupons = tuple(coupons.index) if len(coupons) <= FEW_COUPONS else ()
-        self._kin = {} if self._shop.shelf is None else dict(_kin(self._shop.shelf))
+        self._of_rows = tuple(described(rows.drop(columns=[*NOT_FEATURES], errors="ignore"), ""))
+        self._of_customers = () if attributes is None else tuple(described(attributes, "customer_"))
+        coupons = self._shop.coupons[np.unique(self._shop.coupon(rows["coupon_id"]))]
+        self._few_coupons = tuple(coupons) if len(coupons) <= FEW_COUPONS else ()
+        self._kin: Kin = {} if self._shop.shelf is None else dict(kin_of(self._shop.shelf))
+        columns = dict(self._columns(rows, NO_DAY))
+        self.names = tuple(columns)
+        self.design = _stacked(columns, self.names, len(rows))
 
-    @property
-    def is_dated(self) -> bool:
-        """Whether rows say when they were offered, so that the past can be told from the future."""
-        return self._shop.offers is not None
+    def make(self, rows: Frame) -> Features:
+        """The features of rows without labels, in their order, shape (n, len(names)).
 
-    def make(self, rows: Frame) -> Design:
-        """The features of rows with or without labels, in their order."""
-        columns = dict(self._columns(rows.reset_index(drop=True)))
-        return Design(np.column_stack(list(columns.values())).astype(np.float64), tuple(columns))
+        Rows that nobody has dated are taken to come after everything that is known.
+        """
+        rows = with_campaign(rows, self._campaigns)
+        return _stacked(dict(self._columns(rows, self._shop.last_day + 1)), self.names, len(rows))
 
-    def _columns(self, rows: Frame) -> Iterator[tuple[str, Floats]]:
-        group = pd.factorize(rows["group"])[0]
-        yield "log_candidates", np.log(np.bincount(group)[group])
+    def _columns(self, rows: Frame, undated: int) -> Iterator[tuple[str, Floats]]:
+        group = codes_of(rows["group"])[0]
+        group[group < 0] = group.max(initial=0) + 1
+        yield "log_candidates", np.asarray(np.log(np.bincount(group)[group]))
+        for column in self._of_rows:
+            yield from column.features(rows)
+        customer, coupon = self._shop.customer(rows["customer_id"]), self._shop.coupon(rows["coupon_id"])
         attributes = self._shop.attributes
-        of_customer = None
         if attributes is not None:
-            of_customer = attributes.reindex(rows["customer_id"].to_numpy())
-            yield "has_attributes", np.asarray(rows["customer_id"].isin(attributes.index), dtype=np.float64)
-        for column in self._described:
-            table = of_customer if column.is_of_customer else rows
-            if table is not None:
+            of_customer = self._shop.attributes_of[customer]
+            yield "has_attributes", (of_customer != UNKNOWN).astype(np.float64)
+            table = attributes.reindex(of_customer)
+            for column in self._of_customers:
                 yield from column.features(table)
         for coupon_id in self._few_coupons:
-            yield f"coupon={coupon_id}", np.asarray(rows["coupon_id"] == coupon_id, dtype=np.float64)
-        coupon = self._shop.coupon(rows["coupon_id"])
+            yield f"coupon={coupon_id}", (coupon == self._shop.coupons.get_loc(coupon_id)).astype(np.float64)
         if self._shop.shelf is not None:
             yield from _of_shelf(self._shop.shelf, self._kin, coupon)
-        if self.is_dated and is_dated(rows):
-            yield from self._of_the_past(rows, coupon, group)
+        if self._shop.offers is not None:
+            yield from self._of_the_past(rows, customer, coupon, group, undated)
 
-    def _of_the_past(self, rows: Frame, coupon: Ints, group: Ints) -> Iterator[tuple[str, Floats]]:
-        start = days(rows["start_date"])
-        if "end_date" in rows:
-            yield "days_long", (days(rows["end_date"]) - start).astype(np.float64)
-        customer = self._shop.customer(rows["customer_id"])
+    def _of_the_past(
+        self, rows: Frame, customer: Ints, coupon: Ints, group: Ints, undated: int
+    ) -> Iterator[tuple[str, Floats]]:
+        start = first_days(rows)
+        yield "days_long", np.where(start == NO_DAY, np.nan, last_days(rows) - start)
         found: dict[str, Floats] = {}
-        for day in np.unique(start):
-            chosen = np.flatnonzero(start == day)
-            past = _Past(self._shop, self._kin, self._base, int(day), customer[chosen], coupon[chosen])
+        day = looked_up(np.where(start == NO_DAY, undated, start))
+        for one in np.unique(day[day != NO_DAY]):
+            chosen = np.flatnonzero(day == one)
+            past = Past(self._shop, self._kin, int(one), customer[chosen], coupon[chosen])
             for name, values in past.features():
                 found.setdefault(name, np.full(len(rows), np.nan))[chosen] = values
         yield from found.items()
         for name, values in found.items():
             if name.startswith(RANKED):
-                yield f"rank_of_{name}", np.asarray(pd.Series(values).groupby(group).rank(pct=True), dtype=np.float64)
+                rounded = pd.Series(
+                    values.astype(np.float32)
+                )  # so that equal amounts are equal however they were added
+                yield f"rank_of_{name}", rounded.groupby(group).rank(pct=True).to_numpy(dtype=np.float64)
 
 
-def _described(table: Frame, *, is_of_customer: bool) -> Iterator[_Column]:
-    """Columns of one value say nothing, and are left out."""
-    for name in table.columns:
-        values = table[name]
-        if values.nunique(dropna=False) < 2:
-            continue
-        if pd.api.types.is_numeric_dtype(values):
-            yield _Column(str(name), is_of_customer, None)
-        else:
-            texts = _texts(values)
-            frequent = pd.Series(texts[texts != ""]).value_counts().index[:MAX_CATEGORIES]
-            yield _Column(str(name), is_of_customer, tuple(frequent))
+def looked_up(day: Ints) -> Ints:
+    """For each day, one of at most MOST_DAYS of them that is not later."""
+    each = np.unique(day)
+    kept = each[:: -(-len(each) // MOST_DAYS) or 1]
+    return kept[np.searchsorted(kept, day, side="right") - 1] if len(each) else day
 
 
-def _texts(values: pd.Series) -> np.ndarray:
-    """As text, empty where there is nothing."""
-    return values.astype(object).where(values.notna(), "").map(str).to_numpy()
-
-
-def _kin(shelf: Shelf) -> Iterator[tuple[str, tuple[sparse.csr_matrix, sparse.csr_matrix]]]:
-    """For each level, which codes a coupon's items have, shape (coupons, codes), and the code of each item."""
-    for name, codes in shelf.levels.items():
-        known = np.flatnonzero(codes != UNKNOWN)
-        shape = (len(codes), int(codes.max(initial=0)) + 1)
-        of_item = sparse.csr_matrix((np.ones(len(known)), (known, codes[known])), shape=shape)
-        of_coupon = (shelf.coupon_items @ of_item).tocsr()
-        of_coupon.data[:] = 1.0
-        yield name, (of_coupon, of_item)
+def _stacked(columns: dict[str, Floats], names: tuple[str, ...], rows: int) -> Features:
+    made = np.full((rows, len(names)), np.nan, dtype=np.float32)
+    for index, name in enumerate(names):
+        if name in columns:
+            made[:, index] = columns.pop(name)
+    return made
 
 
 def _of_shelf(shelf: Shelf, kin: Kin, coupon: Ints) -> Iterator[tuple[str, Floats]]:
@@ -163,122 +130,3 @@ def _of_shelf(shelf: Shelf, kin: Kin, coupon: Ints) -> Iterator[tuple[str, Float
         yield f"log_number_of_{name}", known(np.log1p(np.asarray(of_coupon.sum(axis=1)).ravel()))
     if shelf.is_private is not None:
         yield "private_share", known((shelf.coupon_items @ shelf.is_private) / np.maximum(items, 1))
-
-
-class _Past:
-    """What was known on one day of pairs of customers and coupons."""
-
-    def __init__(self, shop: Shop, kin: Kin, base: float, day: int, customer: Ints, coupon: Ints) -> None:
-        self._shop, self._kin, self._day = shop, kin, day
-        self._months = max(1, day - shop.first_day) / MONTH
-        self._is_new = (customer == UNKNOWN) | (coupon == UNKNOWN)
-        self._customer, self._coupon = np.maximum(customer, 0), np.maximum(coupon, 0)
-        self._is_new_customer, self._is_new_coupon = customer == UNKNOWN, coupon == UNKNOWN
-        self._who, self._row = np.unique(self._customer, return_inverse=True)
-        self._what, self._column = np.unique(self._coupon, return_inverse=True)
-        offers = shop.offers
-        if offers is None:
-            raise ValueError("rows without dates have no past")
-        ended = (offers.end < day) & (offers.customer != UNKNOWN) & (offers.coupon != UNKNOWN)
-        self._offers = Offers(
-            offers.customer[ended], offers.coupon[ended], offers.start[ended], offers.end[ended],
-            offers.is_redeemed[ended],
-        )  # fmt: skip
-        redeemed = self._offers.is_redeemed
-        self._base = float(redeemed.mean()) if redeemed.any() else base
-
-    def features(self) -> Iterator[tuple[str, Floats]]:
-        """Each with one value for each pair."""
-        if self._shop.purchases is not None:
-            yield from self._of_purchases(self._shop.purchases)
-        yield from self._of_offers()
-        yield from self._of_redemptions()
-
-    def _of_purchases(self, purchases: Purchases) -> Iterator[tuple[str, Floats]]:
-        end = int(np.searchsorted(purchases.day, self._day))
-        known = np.flatnonzero((purchases.customer[:end] != UNKNOWN) & (purchases.item[:end] != UNKNOWN))
-        customer, item = purchases.customer[known], purchases.item[known]
-        count = len(self._shop.customers)
-        lines = np.bincount(customer, minlength=count).astype(np.float64)
-        for name, amounts in (("sales", purchases.sales), ("lines_with_coupon", purchases.with_coupon)):
-            total = np.bincount(customer, np.maximum(amounts[known], 0), count)
-            yield f"log_{name}_a_month", self._by_customer(np.log1p(total / self._months))
-        yield "log_lines_a_month", self._by_customer(np.log1p(lines / self._months))
-        for name, flags in (("with_coupon", purchases.with_coupon), ("discounted", purchases.discounted)):
-            usual = float(flags[known].mean()) if len(known) else 0.0
-            share = (np.bincount(customer, flags[known], count) + PRIOR_LINES * usual) / (lines + PRIOR_LINES)
-            yield f"share_{name}", self._by_customer(share)
-        last = np.full(count, -np.inf)
-        np.maximum.at(last, customer, purchases.day[known].astype(np.float64))
-        yield "log_days_since_purchase", self._by_customer(np.log1p(np.minimum(self._day - last, 400.0)))
-        fading = np.exp((purchases.day[known] - self._day) / FADING_DAYS)
-        weights = {"a_month": np.ones(len(known)) / self._months, "lately": fading}
-        weights["with_coupon"] = purchases.with_coupon[known] / self._months
-        share = 1 / (lines + PRIOR_LINES)
-        for name, weight in weights.items():
-            for level, (of_coupon, of_item) in self._kin.items():
-                bought = self._crossed(customer, item, weight, of_item, of_coupon)
-                yield f"bought_{level}_{name}", np.log1p(bought)
-                if name == "a_month":
-                    yield f"bought_{level}_share", bought * self._months * self._by_customer(share)
-                everybody = of_coupon @ (np.bincount(item, weight, of_item.shape[0]) @ of_item)
-                yield f"sold_{level}_{name}", self._by_coupon(np.log1p(np.asarray(everybody).ravel()))
-
-    def _of_offers(self) -> Iterator[tuple[str, Floats]]:
-        offers = self._offers
-        for name, who, count, pick in (
-            ("customer", offers.customer, len(self._shop.customers), self._by_customer),
-            ("coupon", offers.coupon, len(self._shop.coupons), self._by_coupon),
-        ):
-            offered = np.bincount(who, minlength=count).astype(np.float64)
-            redeemed = np.bincount(who, offers.is_redeemed, count).astype(np.float64)
-            yield f"{name}_rate", pick(self._log_rate(redeemed, offered, PRIOR_OFFERS))
-            yield f"{name}_was_offered", pick((offered > 0).astype(np.float64))
-            if name == "coupon":
-                for level, (of_coupon, _) in self._kin.items():
-                    alike, offered_alike = of_coupon @ (of_coupon.T @ redeemed), of_coupon @ (of_coupon.T @ offered)
-                    yield f"coupon_rate_{level}", pick(self._log_rate(alike, offered_alike, PRIOR_OFFERS_OF_KIN))
-
-    def _of_redemptions(self) -> Iterator[tuple[str, Floats]]:
-        found = self._shop.redemptions
-        if found is not None:
-            known = found.day < self._day
-            customer, coupon = found.customer[known], found.coupon[known]
-        else:
-            customer, coupon = (ids[self._offers.is_redeemed] for ids in (self._offers.customer, self._offers.coupon))
-        each = np.ones(len(customer)) / self._months
-        yield (
-            "log_redeemed_by_customer",
-            self._by_customer(np.log1p(np.bincount(customer, each, len(self._shop.customers)))),
-        )
-        yield "log_redeemed_of_coupon", self._by_coupon(np.log1p(np.bincount(coupon, each, len(self._shop.coupons))))
-        itself = sparse.identity(len(self._shop.coupons), format="csr")
-        yield "redeemed_before", np.log1p(self._crossed(customer, coupon, each, itself, itself))
-        for level, (of_coupon, _) in self._kin.items():
-            yield f"redeemed_alike_{level}", np.log1p(self._crossed(customer, coupon, each, of_coupon, of_coupon))
-
-    def _crossed(
-        self, customer: Ints, thing: Ints, weight: Floats, codes: sparse.csr_matrix, of_coupon: sparse.csr_matrix
-    ) -> Floats:
-        """For each pair, the weights of the customer's things that share a code with the coupon."""
-        amounts = sparse.csr_matrix((weight, (customer, thing)), shape=(len(self._shop.customers), codes.shape[0]))
-        mine, wanted = (amounts[self._who] @ codes).tocsr(), of_coupon[self._what].T.tocsc()
-        at_once = max(1, PAIRS_AT_ONCE // max(1, len(self._what)))
-        found = np.empty(len(self._row))
-        for start in range(0, len(self._who), at_once):
-            chosen = np.flatnonzero((self._row >= start) & (self._row < start + at_once))
-            block = (mine[start : start + at_once] @ wanted).toarray()
-            found[chosen] = block[self._row[chosen] - start, self._column[chosen]]
-        found[self._is_new] = 0.0
-        return found
-
-    def _log_rate(self, redeemed: Floats, offered: Floats, prior: float) -> Floats:
-        """Log of the rate over the base rate, pulled towards 0 where little was offered."""
-        rate: Floats = np.log((redeemed + prior * self._base) / (offered + prior)) - np.log(self._base)
-        return rate
-
-    def _by_customer(self, values: Floats) -> Floats:
-        return np.asarray(np.where(self._is_new_customer, np.nan, values[self._customer]))
-
-    def _by_coupon(self, values: Floats) -> Floats:
-        return np.asarray(np.where(self._is_new_coupon, np.nan, values[self._coupon]))
