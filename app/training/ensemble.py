@@ -44,14 +44,17 @@ class Ensemble:
         return sigmoid(combined(odds) + self.shift)
 
 
-def fit_ensemble(features: Features, is_redeemed: Labels, folds: Sequence[Fold], seed: int) -> Ensemble:
-    """Choose the members by the folds, fit them on everything, and shift their mean by what the folds say of it."""
+def fit_ensemble(features: Features, is_redeemed: Labels, folds: Sequence[Fold], seed: int, effort: float) -> Ensemble:
+    """Choose the members by the folds, fit them on everything, and shift their mean by what the folds say of it.
+
+    `effort` is the share of the usual trees.
+    """
     seen = [fold for fold in folds if is_redeemed[fold.known].any() and not is_redeemed[fold.known].all()]
-    odds = [_odds_of_fold(features, is_redeemed, fold, seed) for fold in seen]
+    odds = [_odds_of_fold(features, is_redeemed, fold, seed, effort) for fold in seen]
     labels = [is_redeemed[fold.later] for fold in seen]
     names = chosen(odds, labels)
     shift = _shift([combined({name: one[name] for name in names}) for one in odds], labels)
-    members = {name: KINDS[name](features, is_redeemed, seed, 1.0) for name in names}
+    members = {name: KINDS[name](features, is_redeemed, seed, effort) for name in names}
     return Ensemble(members, shift)
 
 
@@ -82,9 +85,10 @@ def _mean_probability(odds: Floats) -> float:
     return float(sigmoid(odds).mean())
 
 
-def _odds_of_fold(features: Features, is_redeemed: Labels, fold: Fold, seed: int) -> dict[str, Floats]:
+def _odds_of_fold(features: Features, is_redeemed: Labels, fold: Fold, seed: int, effort: float) -> dict[str, Floats]:
     known, redeemed, later = features[fold.known], is_redeemed[fold.known], features[fold.later]
-    return {name: log_odds(fit(known, redeemed, seed, EFFORT_TO_CHOOSE_BY), later) for name, fit in KINDS.items()}
+    less = EFFORT_TO_CHOOSE_BY * effort
+    return {name: log_odds(fit(known, redeemed, seed, less), later) for name, fit in KINDS.items()}
 
 
 def chosen(odds: Sequence[Mapping[str, Floats]], labels: Sequence[Labels]) -> list[str]:

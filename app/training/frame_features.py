@@ -28,6 +28,7 @@ from app.training.members import Features
 
 NOT_FEATURES = ("group", "customer_id", "coupon_id", "campaign_id", "start_date", "end_date", "y")
 FEW_COUPONS = 30
+MOST_CROSSED = 600  # products of a coupon with what describes its rows
 MOST_DAYS = 40  # of which the past is looked up; rows of a day between know that of the last one before
 RANKED = ("bought_", "redeemed_alike_", "coupon_rate")
 
@@ -66,9 +67,16 @@ class FrameFeatures:
         group = codes_of(rows["group"])[0]
         group[group < 0] = group.max(initial=0) + 1
         yield "log_candidates", np.asarray(np.log(np.bincount(group)[group]))
+        customer, coupon = self._shop.customer(rows["customer_id"]), self._shop.coupon(rows["coupon_id"])
+        yield from self._of_few_coupons(dict(self._of_what_is_said(rows, customer)), coupon)
+        if self._shop.shelf is not None:
+            yield from _of_shelf(self._shop.shelf, self._kin, coupon)
+        if self._shop.offers is not None:
+            yield from self._of_the_past(rows, customer, coupon, group, undated)
+
+    def _of_what_is_said(self, rows: Frame, customer: Ints) -> Iterator[tuple[str, Floats]]:
         for column in self._of_rows:
             yield from column.features(rows)
-        customer, coupon = self._shop.customer(rows["customer_id"]), self._shop.coupon(rows["coupon_id"])
         attributes = self._shop.attributes
         if attributes is not None:
             of_customer = self._shop.attributes_of[customer]
@@ -76,12 +84,17 @@ class FrameFeatures:
             table = attributes.reindex(of_customer)
             for column in self._of_customers:
                 yield from column.features(table)
-        for coupon_id in self._few_coupons:
-            yield f"coupon={coupon_id}", (coupon == self._shop.coupons.get_loc(coupon_id)).astype(np.float64)
-        if self._shop.shelf is not None:
-            yield from _of_shelf(self._shop.shelf, self._kin, coupon)
-        if self._shop.offers is not None:
-            yield from self._of_the_past(rows, customer, coupon, group, undated)
+
+    def _of_few_coupons(self, said: dict[str, Floats], coupon: Ints) -> Iterator[tuple[str, Floats]]:
+        """What is said of rows, and where coupons are few, each of them; and both at once: who takes which."""
+        yield from said.items()
+        places = {name: self._shop.coupons.get_loc(name) for name in self._few_coupons}
+        for name, place in places.items():
+            yield f"coupon={name}", (coupon == place).astype(np.float64)
+        if len(places) * len(said) <= MOST_CROSSED:
+            for name, place in places.items():
+                for other, values in said.items():
+                    yield f"coupon={name} and {other}", np.where(coupon == place, values, 0.0)
 
     def _of_the_past(
         self, rows: Frame, customer: Ints, coupon: Ints, group: Ints, undated: int
@@ -101,14 +114,14 @@ class FrameFeatures:
                 rounded = pd.Series(
                     values.astype(np.float32)
                 )  # so that equal amounts are equal however they were added
-                yield f"rank_of_{name}", rounded.groupby(group).rank(pct=True).to_numpy(dtype=np.float64)
+                yield f"rank_of_{name}", np.asarray(rounded.groupby(group).rank(pct=True), dtype=np.float64)
 
 
 def looked_up(day: Ints) -> Ints:
-    """For each day, one of at most MOST_DAYS of them that is not later."""
-    each = np.unique(day)
-    kept = each[:: -(-len(each) // MOST_DAYS) or 1]
-    return kept[np.searchsorted(kept, day, side="right") - 1] if len(each) else day
+    """For each day, one of at most MOST_DAYS of them that is not later; NO_DAY stays."""
+    each = np.unique(day[day != NO_DAY])
+    kept = np.append(NO_DAY, each[:: -(-len(each) // MOST_DAYS) or 1])
+    return kept[np.searchsorted(kept, day, side="right") - 1]
 
 
 def _stacked(columns: dict[str, Floats], names: tuple[str, ...], rows: int) -> Features:

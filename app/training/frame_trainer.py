@@ -24,13 +24,14 @@ NEEDED = ("group", "customer_id", "coupon_id")
 Scorer = Callable[[Frame], Floats]
 
 
-def train_on_frames(rows: Frame, tables: Tables, seed: int = SEED) -> Scorer:
-    """See `app.training.train`."""
+def train_on_frames(rows: Frame, tables: Tables, seed: int = SEED, effort: float = 1.0) -> Scorer:
+    """See `app.training.train`; `effort` is the share of the usual trees, less for a first look."""
     check_columns(rows, "the frame of labelled rows", [*NEEDED, "y"])
     is_redeemed = labels(rows["y"])
     rows = rows.assign(y=is_redeemed.astype(np.int64))
     features = FrameFeatures(rows, tables)
-    ensemble = fit_ensemble(features.design, is_redeemed, _folds(with_campaign(rows, read_tables(tables))), seed)
+    folds = _folds(with_campaign(rows, read_tables(tables)))
+    ensemble = fit_ensemble(features.design, is_redeemed, folds, seed, effort)
 
     def score(asked: Frame) -> Floats:
         check_columns(asked, "the frame to be scored", NEEDED)
@@ -45,7 +46,7 @@ def labels(values: pd.Series) -> NDArray[np.bool_]:
     wrong = np.flatnonzero((found != 0) & (found != 1))
     if len(wrong):
         value = values.iloc[wrong[0]]
-        raise DatasetRefused(f"row {wrong[0] + 1:,} of the labelled rows has y = {value!r}: 0 or 1 is wanted")
+        raise DatasetRefused(f"row {wrong[0] + 1:,} of the labelled rows has y = {value}: 0 or 1 is wanted")
     redeemed = int(found.sum())
     if not len(found):
         raise DatasetRefused("the frame of labelled rows has 0 rows: there is nothing to learn from")

@@ -292,6 +292,7 @@ def _attributes(table: Frame | None, customers: pd.Index) -> tuple[Frame | None,
     if table is None:
         return None, rows
     place = _positions(customers, table["customer_id"])
-    rows[place[::-1]] = np.arange(len(table))[::-1]
+    who, first = np.unique(place, return_index=True)
+    rows[who] = np.arange(len(who))
     rows[UNKNOWN] = UNKNOWN
-    return table.drop(columns="customer_id").reset_index(drop=True), rows
+    return table.drop(columns="customer_id").iloc[first].reset_index(drop=True), rows

@@ -123,7 +123,7 @@ def boosting(features: Features, is_redeemed: Labels, seed: int, effort: float) 
     for bag in range(max(1, round(BAGS * effort))):
         sample = Sample.of(is_redeemed, seed + bag)
         model = HistGradientBoostingClassifier(
-            max_iter=ROUNDS,
+            max_iter=max(1, round(ROUNDS * min(1.0, effort * BAGS))),
             learning_rate=0.06,
             max_leaf_nodes=15,
             min_samples_leaf=40,
