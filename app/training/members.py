@@ -21,7 +21,7 @@ Labels = NDArray[np.bool_]
 
 BAGS = 3
 ROUNDS = 120
-TREES = 120
+TREES = 80
 MOST_OF_A_KIND = 150_000  # rows of a sample, redeemed or not
 LEAST_OTHERS, OTHERS_FOR_EACH = 20_000, 50  # unredeemed rows of a sample
 MOST_DEVIATIONS = 5.0  # beyond which a feature says no more to the logistic model
