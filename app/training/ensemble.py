@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from app.domain.features import Floats, sigmoid
 from app.training.members import KINDS, Features, Labels, Member
 
-EFFORT_TO_CHOOSE_BY = 0.34  # of the trees
 PRIOR_REDEMPTIONS = 50.0  # that weigh as much as what later offers say of the mean prediction
 LEAST = 1e-12
 BISECTIONS = 60
-SURE = 2.0  # standard errors
+SURE = 3.0  # standard errors: several are compared, and redemptions are few
 ANCHORS = ("logistic", "crossed", "boosting")  # whose means are to be trusted: they shrink what few rows say
 ROWS_AT_ONCE = 50_000
 
@@ -40,7 +40,8 @@ class Ensemble:
 
     def probabilities(self, features: Features) -> Floats:
         """Of redemption, shape (n,). The rows count as one sample: their mean prediction is that of the anchors."""
-        odds = {name: log_odds(member, features) for name, member in self.members.items()}
+        with threadpool_limits(1):
+            odds = {name: log_odds(member, features) for name, member in self.members.items()}
         return sigmoid(combined(odds) + self.shift)
 
 
@@ -49,12 +50,13 @@ def fit_ensemble(features: Features, is_redeemed: Labels, folds: Sequence[Fold],
 
     `effort` is the share of the usual trees.
     """
-    seen = [fold for fold in folds if is_redeemed[fold.known].any() and not is_redeemed[fold.known].all()]
-    odds = [_odds_of_fold(features, is_redeemed, fold, seed, effort) for fold in seen]
-    labels = [is_redeemed[fold.later] for fold in seen]
-    names = chosen(odds, labels)
-    shift = _shift([combined({name: one[name] for name in names}) for one in odds], labels)
-    members = {name: KINDS[name](features, is_redeemed, seed, effort) for name in names}
+    with threadpool_limits(1):  # samples are small: threads wait for each other, and add up in another order
+        seen = [fold for fold in folds if is_redeemed[fold.known].any() and not is_redeemed[fold.known].all()]
+        odds = [_odds_of_fold(features, is_redeemed, fold, seed, effort) for fold in seen]
+        labels = [is_redeemed[fold.later] for fold in seen]
+        names = chosen(odds, labels)
+        shift = _shift([combined({name: one[name] for name in names}) for one in odds], labels)
+        members = {name: KINDS[name](features, is_redeemed, seed, effort) for name in names}
     return Ensemble(members, shift)
 
 
@@ -87,8 +89,7 @@ def _mean_probability(odds: Floats) -> float:
 
 def _odds_of_fold(features: Features, is_redeemed: Labels, fold: Fold, seed: int, effort: float) -> dict[str, Floats]:
     known, redeemed, later = features[fold.known], is_redeemed[fold.known], features[fold.later]
-    less = EFFORT_TO_CHOOSE_BY * effort
-    return {name: log_odds(fit(known, redeemed, seed, less), later) for name, fit in KINDS.items()}
+    return {name: log_odds(fit(known, redeemed, seed, effort), later) for name, fit in KINDS.items()}
 
 
 def chosen(odds: Sequence[Mapping[str, Floats]], labels: Sequence[Labels]) -> list[str]:

@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from app.domain.features import Floats, sigmoid
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.bool_]
 
-BAGS = 3
+BAGS = 4
 ROUNDS = 120
-TREES = 80
+TREES = 160
 MOST_OF_A_KIND = 150_000  # rows of a sample, redeemed or not
 LEAST_OTHERS, OTHERS_FOR_EACH = 20_000, 50  # unredeemed rows of a sample
 MOST_DEVIATIONS = 5.0  # beyond which a feature says no more to the logistic model
@@ -84,8 +83,7 @@ class Logistic:
         deviation = np.sqrt((np.where(there, known - mean, 0.0) ** 2).sum(axis=0) / count)
         deviation[deviation == 0] = 1.0
         model = LogisticRegression(C=0.002, max_iter=1000, random_state=seed)
-        with threadpool_limits(1):  # sums that depend on the number of threads make other models
-            model.fit(_scaled(known, mean, deviation), is_redeemed[sample.rows])
+        model.fit(_scaled(known, mean, deviation), is_redeemed[sample.rows])
         return cls(mean, deviation, model.coef_[0], float(model.intercept_[0]) - sample.excess)
 
     def log_odds(self, features: Features) -> Floats:
