@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -36,12 +36,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
-    """What each scorer predicts for the same test rows; `fit_seconds` is the candidate's, for so many `train_rows`."""
+    """What each scorer predicts for the same test rows; `cpu_seconds` is what fitting the candidate took."""
 
     data: str
     train_rows: int
     train_redeemed: int
-    fit_seconds: float
+    cpu_seconds: float
     predictions: Mapping[str, Judged]
 
 
@@ -50,16 +50,16 @@ def on_frames(task: str, data: Path, say: Say) -> Contest:
     frames = PUBLIC[task](data)
     asked, redeemed = frames.test.drop(columns="y"), frames.test["y"].to_numpy() > 0
     decision = pd.factorize(frames.test["group"])[0]
-    begun = perf_counter()
+    begun = process_time()
     scorer = train(frames.train, frames.tables, {"task": task})
-    seconds = perf_counter() - begun
-    say(f"candidate fitted in {seconds:.0f} s")
+    seconds = process_time() - begun
+    say(f"candidate fitted in {seconds:.0f} s of CPU time")
     predicted = {CANDIDATE: scorer(asked), **dict(_rivals_on(frames, asked, say))}
     return Contest(
         data=f"{len(asked):,} test rows, {redeemed.sum():,} redeemed",
         train_rows=len(frames.train),
         train_redeemed=int(frames.train["y"].sum()),
-        fit_seconds=seconds,
+        cpu_seconds=seconds,
         predictions={name: Judged(redeemed, one, decision, SEED) for name, one in predicted.items()},
     )
 
@@ -112,10 +112,10 @@ def on_generated(say: Say) -> Contest:
     )
     truth = shop.truth[np.argsort(shop.history.issues.day, kind="stable")][-len(split.validation) :]
     say(f"{len(rows):,} coupons handed out, {len(split.validation):,} of them in the last {TEST_DAYS} days")
-    begun = perf_counter()
+    begun = process_time()
     fitted = fit(split, Order(ModelName.AUTO, DEFAULT_TRIALS, DEFAULT_SEED), Silent())
-    seconds = perf_counter() - begun
-    say(f"{fitted.choice.name} chosen and fitted in {seconds:.0f} s")
+    seconds = process_time() - begun
+    say(f"{fitted.choice.name} chosen and fitted in {seconds:.0f} s of CPU time")
     predicted = {
         CANDIDATE: predict(fitted.model, split.validation),
         **baseline_predictions(split, DEFAULT_SEED),
@@ -126,7 +126,7 @@ def on_generated(say: Say) -> Contest:
         data=f"{len(split.validation):,} test rows, {split.validation.is_redeemed.sum():,} redeemed",
         train_rows=len(split.fit),
         train_redeemed=int(split.fit.is_redeemed.sum()),
-        fit_seconds=seconds,
+        cpu_seconds=seconds,
         predictions={name: judge(split.validation, one, SEED) for name, one in predicted.items()},
     )
 

@@ -16,8 +16,9 @@ def train(
 
     A row is one candidate coupon of one decision: `group`, `customer_id`, `coupon_id`, `y` (1 where it was redeemed);
     where there are campaigns, `campaign_id`, `campaign_type`, `start_date`, `end_date`; any other column describes it.
-    All tables are optional: `coupon_items`, `items`, `customers`, `transactions`, `redemptions`. `meta` is not looked
-    at: what is done depends on what is there, never on the name of a data set. Raises DatasetRefused.
+    All tables are optional: `campaigns`, `coupon_items`, `items`, `customers`, `transactions`, `redemptions`. `meta` is
+    not looked at: what is done depends on what is there, never on the name of a data set. Raises DatasetRefused for
+    rows or tables that cannot be read, or have nothing to learn from.
     """
     from app.training.frame_trainer import train_on_frames
 
