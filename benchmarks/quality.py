@@ -101,8 +101,8 @@ def table(
         f"{contest.train_rows:,} rows to learn from, {contest.train_redeemed:,} redeemed; {contest.data}, in "
         f"{figures[CANDIDATE]['decisions']:,.0f} decisions with a choice. Log-loss of the base rate: "
         f"{figures[CANDIDATE]['log_loss_of_base_rate']:.4f}; hit@1 by chance: "
-        f"{figures[CANDIDATE]['hit_at_1_by_chance']:.3f}. The candidate was fitted in {contest.cpu_seconds:.0f} s of CPU time "
-        f"({machine(LIBRARIES)}).",
+        f"{figures[CANDIDATE]['hit_at_1_by_chance']:.3f}. The candidate was fitted in {contest.cpu_seconds:.0f} s "
+        f"of CPU time ({machine(LIBRARIES)}).",
         "",
         f"| scorer | {' | '.join(HEADINGS)} | hit@1, 95 % interval |",
         "|---" * (len(HEADINGS) + 2) + "|",
