@@ -21,7 +21,7 @@ Labels = NDArray[np.bool_]
 BAGS = 4
 ROUNDS = 120
 TREES = 160
-MOST_OF_A_KIND = 150_000  # rows of a sample, redeemed or not
+MOST_OF_A_KIND = 100_000  # rows of a sample, redeemed or not
 LEAST_OTHERS, OTHERS_FOR_EACH = 20_000, 50  # unredeemed rows of a sample
 MOST_DEVIATIONS = 5.0  # beyond which a feature says no more to the logistic model
 LEAST = 1e-6
@@ -57,6 +57,12 @@ class Sample:
         few = _drawn(rng, others, most)
         excess = np.log(len(some) / len(redeemed)) - np.log(len(few) / len(others))
         return cls(np.sort(np.concatenate([some, few])), float(excess))
+
+    def of_trees(self, features: Features) -> Features:
+        """The features of these rows; a column of which nothing is known is 0, as boosting cannot do without."""
+        found = features[self.rows]
+        found[:, np.isnan(found).all(axis=0)] = 0.0
+        return found
 
 
 def _drawn(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
@@ -131,7 +137,7 @@ def boosting(features: Features, is_redeemed: Labels, seed: int, effort: float) 
             early_stopping=False,
             random_state=seed + bag,
         )
-        models.append((model.fit(features[sample.rows], is_redeemed[sample.rows]), sample.excess))
+        models.append((model.fit(sample.of_trees(features), is_redeemed[sample.rows]), sample.excess))
     return Bags(models)
 
 
@@ -146,7 +152,7 @@ def extra_trees(features: Features, is_redeemed: Labels, seed: int, effort: floa
         n_jobs=-1,
         random_state=seed,
     )
-    forest.fit(features[sample.rows], is_redeemed[sample.rows])
+    forest.fit(sample.of_trees(features), is_redeemed[sample.rows])
     forest.n_jobs = 1  # threads add up the votes in any order, which changes the last digits
     return Bags([(forest, sample.excess)])
 

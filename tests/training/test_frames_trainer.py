@@ -195,6 +195,19 @@ def test_some_rows_may_lack_a_date_and_their_labels_are_used_nowhere_in_time() -
     assert is_sound(quickly(gaps, tables)(asked()), asked())
 
 
+def test_a_feature_that_is_known_only_lately_is_no_obstacle() -> None:
+    known, _, tables = parted()
+    late = known.assign(number=np.where(known["campaign_id"] == 4, np.arange(len(known)) % 7, np.nan))
+    assert is_sound(quickly(late, tables)(asked()), asked())
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_handful_of_rows_is_enough_to_give_probabilities(count: int) -> None:
+    ids = np.arange(count)
+    rows = pd.DataFrame({"group": ids, "customer_id": ids, "coupon_id": "a", "y": (ids == 0).astype(int)})
+    assert is_sound(quickly(rows, {})(rows.drop(columns="y")), rows)
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
