@@ -19,7 +19,7 @@ PRIOR_REDEMPTIONS = 50.0  # that weigh as much as what later offers say of the m
 LEAST = 1e-12
 BISECTIONS = 60
 SURE = 3.0  # standard errors: several are compared, and redemptions are few
-ANCHORS = ("logistic", "crossed", "boosting")  # whose means are to be trusted: they shrink what few rows say
+ANCHORS = ("logistic", "boosting")  # whose means are to be trusted: they shrink what few rows say
 ROWS_AT_ONCE = 50_000
 
 
