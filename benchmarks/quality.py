@@ -1,6 +1,6 @@
 """`python -m benchmarks.quality`: how well coupons are ranked and how true probabilities are, beside simple rivals.
 
-For each task a folder in docs/models: results.md, results.json, and plots of the candidate.
+For each task a folder in docs/models: results.md, results.json, plots of the candidate, and report.html.
 """
 
 import argparse
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import DatasetRefused
-from app.training import curves
+from app.training.evaluation import evaluate
 from app.training.metrics import Figures, Interval, intervals, measure
 from app.training.plots import PLOTS, draw
+from app.training.report import report_page
 from benchmarks.quality_rivals import CANDIDATE, CEILING, Contest, on_frames, on_generated
 from benchmarks.quality_tasks import PUBLIC
 from tests.machine import machine
@@ -23,12 +24,6 @@ GENERATED = "generated"
 TASKS = (*PUBLIC, GENERATED)
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "imbalanced-learn")
 REFUSED = 3
-DRAWN = {
-    "roc": curves.roc,
-    "precision_recall": curves.precision_recall,
-    "calibration": curves.calibration,
-    "gains": curves.gains,
-}
 HEADINGS = {
     "ROC-AUC": ("roc_auc", 3),
     "PR-AUC": ("pr_auc", 4),
@@ -69,14 +64,23 @@ def _say(text: str) -> None:
 
 
 def write(task: str, contest: Contest, folder: Path) -> None:
-    """The table, all figures with their intervals, and the plots with their points. Raises OSError."""
+    """The table, all figures with their intervals, the plots with their points, and the report. Raises OSError."""
     figures = {name: measure(judged) for name, judged in contest.predictions.items()}
     bounds = {name: intervals(judged) for name, judged in contest.predictions.items()}
-    points = {name: curve(contest.predictions[CANDIDATE]) for name, curve in DRAWN.items()}
+    evaluation = evaluate(
+        contest.predictions[CANDIDATE],
+        model=f"Candidate, {task}",
+        data=contest.data,
+        slices={},
+        baselines={name: one.probability for name, one in contest.predictions.items() if name != CANDIDATE},
+        importance={},
+        cost_over_value=figures[CANDIDATE]["base_rate"],
+    )
+    drawn = {name: draw(f"{title}, {task}", plot, evaluation.curves[name]) for name, (title, plot) in PLOTS.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, found in points.items():
-        title, plot = PLOTS[name]
-        (folder / f"{name}.svg").write_text(draw(f"{title}, {task}", plot, found), encoding="utf-8")
+    for name, svg in drawn.items():
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+    (folder / "report.html").write_text(report_page(evaluation, drawn), encoding="utf-8")
     results: dict[str, Any] = {
         "task": task,
         "machine": machine(LIBRARIES),
@@ -85,7 +89,7 @@ def write(task: str, contest: Contest, folder: Path) -> None:
         "cpu_seconds": round(contest.cpu_seconds, 1),
         "figures": figures,
         "intervals": bounds,
-        "points": points,
+        "points": evaluation.curves,
     }
     (folder / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "results.md").write_text(table(task, contest, figures, bounds), encoding="utf-8")

@@ -8,7 +8,8 @@ import pytest
 
 from app.errors import DatasetRefused
 from app.training.metrics import Judged
-from benchmarks.quality import DRAWN, write
+from app.training.plots import PLOTS
+from benchmarks.quality import write
 from benchmarks.quality_rivals import CANDIDATE, CEILING, Contest
 from benchmarks.quality_tasks import PUBLIC
 
@@ -31,8 +32,8 @@ def test_figures_of_all_scorers_are_written_with_intervals_and_plots_of_the_cand
     results = json.loads((tmp_path / "results.json").read_text())
     low, high = results["intervals"][CANDIDATE]["hit_at_1"]
     assert low <= results["figures"][CANDIDATE]["hit_at_1"] <= high
-    assert results["points"].keys() == DRAWN.keys()
-    assert all((tmp_path / f"{name}.svg").read_text().startswith("<?xml") for name in DRAWN)
+    assert results["points"].keys() == PLOTS.keys()
+    assert all((tmp_path / f"{name}.svg").read_text().startswith("<?xml") for name in PLOTS)
     text = (tmp_path / "results.md").read_text()
     assert "| candidate |" in text
     assert "The candidate reaches of the generator's own true probabilities: PR-AUC" in text
