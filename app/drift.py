@@ -1,9 +1,9 @@
 """Looks, once a day, at how far the model in service is asked about other things than it was measured on.
 
-Of the day that is over, at most 20,000 decisions of the model are read back from the log: those with the lowest ids,
-which are digests and so a sample by chance. Their candidates are screened again from the catalogue as it is now (of
-coupons that were not offered the log keeps nothing), and ten of each decision are encoded and scored again. All of it
-happens in a thread beside the event loop, one page after the other.
+Of the day that is over, at most 20,000 decisions are read back from the log: those with the lowest ids, which are
+digests and so a sample by chance. Of those that the model has scored, the candidates are screened again from the
+catalogue as it is now (of coupons that were not offered the log keeps nothing), and ten of each decision are encoded
+and scored again. All of it happens in a thread beside the event loop, one page after the other.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from app.domain.drift import weighed
 from app.domain.drift_report import SCORE, Drift, DriftReport, compared
 from app.domain.eligibility import Screening
 from app.domain.features import FEATURE_NAMES, Floats, customer_matrix, encode
-from app.errors import DatabaseUnavailable
+from app.errors import Unavailable
 from app.ports import CatalogueHolder, DecisionLog, DriftReports, Model
 
 log = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ class _Tally:
 
 
 async def measure(day: date, model: Model, decisions: DecisionLog, catalogue: Catalogue) -> DriftReport:
-    """What the model was asked about on the day. Raises DatabaseUnavailable."""
+    """What the model was asked about on the day. Raises DatabaseUnavailable, ScorerUnavailable."""
     coupons = catalogue.coupons.values()
     own = await asyncio.to_thread(Catalogue, coupons)  # whose screenings are of another day than those of the events
     tally, after = _Tally(model), None
@@ -138,7 +138,7 @@ class DriftWatch:
             await asyncio.sleep(self._look_seconds)
             try:
                 await self.look()
-            except DatabaseUnavailable as error:
+            except Unavailable as error:  # the database, or the process of a slow model
                 self._report(f"not measured, will be tried again: {error}")
             except FAULTS as error:
                 log.exception("drift cannot be measured")
@@ -146,7 +146,10 @@ class DriftWatch:
                 await asyncio.sleep(AFTER_A_FAULT_SECONDS)
 
     async def look(self) -> None:
-        """Measure and show the last day, if that was not done for this model. Raises DatabaseUnavailable."""
+        """Measure and show the last day, if that was not done for this model.
+
+        Raises DatabaseUnavailable, ScorerUnavailable.
+        """
         model, day = self._model(), last_day(self._clock())
         version = model.card.version
         if self._shown == (day, version):

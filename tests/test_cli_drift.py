@@ -93,6 +93,15 @@ async def test_what_the_service_has_measured_is_shown_as_it_was(drift_shop: Drif
     )
 
 
+async def test_a_day_measured_in_other_bins_is_compared_with_nothing(drift_shop: DriftShop, database: str) -> None:
+    async with Database.open(database, size=1) as opened:
+        await PostgresDriftReports(opened).add(DriftReport(DAY, drift_shop.model.version, COUNT, 9, 9, {SCORE: (1.0,)}))
+
+    result = await run("--day", DAY.isoformat())
+
+    assert result.stdout.endswith("measured in other bins than those of the model's card: nothing can be compared\n")
+
+
 async def test_by_hand_nothing_is_kept(drift_shop: DriftShop, log: PostgresDecisionLog, database: str) -> None:
     await drift_shop.visited(log, COUNT)
 

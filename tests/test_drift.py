@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -16,17 +16,19 @@ from structlog.testing import capture_logs
 from app.adapters.memory import MemoryCatalogue, MemoryDecisionLog, MemoryDriftReports
 from app.adapters.postgres.database import Database
 from app.adapters.postgres.decisions import PostgresDecisionLog
+from app.adapters.scorer_sklearn import SklearnScorer
 from app.domain.catalogue import Catalogue
 from app.domain.coupon import Coupon
 from app.domain.customer import CustomerContext
 from app.domain.decision import Decision
 from app.domain.drift import Degree
 from app.domain.drift_report import LEAST_DECISIONS, SCORE, Drift, DriftReport, compared
+from app.domain.eligibility import Screening
 from app.domain.features import FEATURE_NAMES
 from app.domain.model_card import card_from_json, card_to_json
 from app.drift import DECISIONS_AT_ONCE, DriftWatch, measure
-from app.errors import DatabaseUnavailable
-from app.ports import CatalogueHolder, DecisionLog, DriftReports
+from app.errors import DatabaseUnavailable, ScorerUnavailable
+from app.ports import CatalogueHolder, DecisionLog, DriftReports, Scores
 from app.transport.metrics import Metrics
 from tests.builders import running, stop
 from tests.drift_shop import DAY, NOON, DriftShop, dearer, younger
@@ -317,6 +319,26 @@ async def test_a_fault_is_told_and_ends_nothing(drift_shop: DriftShop) -> None:
     assert not is_over
     assert (told.shown, told.problems) == ([], ["not measured, the log says more: IndexError"])
     assert [(one["log_level"], one["event"]) for one in logged] == [("error", "drift cannot be measured")]
+
+
+@dataclass(frozen=True)
+class Away(SklearnScorer):
+    """A model whose process is gone, as after a promotion while it is asked."""
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        raise ScorerUnavailable("the model is no longer in service")
+
+
+async def test_a_model_that_is_away_while_drift_is_measured_ends_nothing(drift_shop: DriftShop) -> None:
+    log, told = MemoryDecisionLog(), Told()
+    catalogue = await drift_shop.visited(log, 10)
+    away = replace(drift_shop, model=Away(drift_shop.model.card, drift_shop.model.predict))
+
+    async with running(watch(away, log, catalogue, told).run()):
+        await eventually(lambda: len(told.problems) > 1)
+
+    assert told.shown == []
+    assert set(told.problems) == {"not measured, will be tried again: the model is no longer in service"}
 
 
 async def test_another_model_is_measured_by_itself(drift_shop: DriftShop) -> None:

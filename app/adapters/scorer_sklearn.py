@@ -196,7 +196,7 @@ def checked_card(data: bytes, path: Path) -> ModelCard:
     """The card, if it is that of a model for the features of this version. Raises ModelRefused."""
     try:
         card = card_from_json(data.decode())
-    except (ValueError, OverflowError, RecursionError) as error:
+    except ValueError as error:
         raise ModelRefused(f"{path} is no model card: {error}") from error
     if card.encoding_version != ENCODING_VERSION:
         raise ModelRefused(

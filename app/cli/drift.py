@@ -104,6 +104,8 @@ def _lines(found: "Drift") -> list[str]:
     head = f"{report.day}, {report.model_version}: {report.decisions:,} decisions"
     if not report.is_enough:
         return [f"{head}, too few to tell of drift: {LEAST_DECISIONS} are needed"]
+    if not found.features:
+        return [f"{head}, measured in other bins than those of the model's card: nothing can be compared"]
     width = max(len(one.name) for one in found.features)
     rows = [
         f"{one.name:{width}}  {one.index:7.3f}  {_since(one.since_start)}  {one.chance:9.3f}  {one.degree}"

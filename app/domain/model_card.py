@@ -97,10 +97,10 @@ def card_to_json(card: ModelCard) -> str:
 
 def card_from_json(text: str) -> ModelCard:
     """The card that `card_to_json` wrote. Raises ValueError saying what is wrong with the text."""
-    fields = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    if not isinstance(fields, dict):
-        raise ValueError("the card is no JSON object")
     try:
+        fields = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        if not isinstance(fields, dict):
+            raise ValueError("the card is no JSON object")
         return ModelCard(
             name=str(fields["name"]),
             version=str(fields["version"]),
@@ -134,6 +134,8 @@ def card_from_json(text: str) -> ModelCard:
         raise ValueError(f"the card says nothing of {error}") from error
     except (AttributeError, TypeError) as error:
         raise ValueError(f"the card has a field of another kind: {error}") from error
+    except (OverflowError, RecursionError) as error:
+        raise ValueError(f"the card is not made of plain fields: {error}") from error
 
 
 def _finite(text: str) -> float:

@@ -274,6 +274,7 @@ def test_a_card_comes_back_from_json_as_it_was(trained: Trained) -> None:
     [
         ("threshold", 1.5, "no probability"),
         ("threshold", "NaN", "no probability"),
+        ("threshold", 10**400, "not made of plain fields"),
         ("features", None, "another kind"),
         ("fit", {"rows": "many", "positives": 1}, "another kind"),
         ("metrics", [], "another kind"),
@@ -291,7 +292,15 @@ def test_a_card_with_a_wrong_field_is_refused(trained: Trained, field: str, valu
         card_from_json(json.dumps(fields))
 
 
-@pytest.mark.parametrize(("text", "why"), [("[]", "no JSON object"), ("{}", "says nothing of 'name'"), ("{", "line 1")])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[]", "no JSON object"),
+        ("{}", "says nothing of 'name'"),
+        ("{", "line 1"),
+        ("[" * 200_000, "not made of plain fields"),
+    ],
+)
 def test_what_is_no_card_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         card_from_json(text)
