@@ -17,7 +17,8 @@ import threading
 import warnings
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -113,10 +114,7 @@ class WorkerModel:
                     kept.popitem(last=False)
 
     async def _ask(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
-        if not pairs:
-            return ()
-        with self._process.used():
-            return await asyncio.to_thread(self._process.ask, pairs)
+        return await self._process.ask(pairs) if pairs else ()
 
     def _at_hand(self, customer: CustomerContext, screening: Screening) -> Floats | None:
         if not screening.candidates:
@@ -126,60 +124,48 @@ class WorkerModel:
 
 
 class _Process:
-    """The process, its files, and who talks to it: one thread at a time."""
+    """The process, its files, and the one thread that talks to it: first come, first served, and closed last of all."""
 
     def __init__(self, files: ModelFiles, ask_seconds: float) -> None:
         self._ask_seconds = ask_seconds
-        self._folder = TemporaryDirectory(prefix="model-")
-        for name, content in by_name(files).items():
-            (Path(self._folder.name) / name).write_bytes(content)
-        self._turn = threading.Lock()
         self._breaker = Breaker()
         self._child: subprocess.Popen[bytes] | None = None
-        self._counting = threading.Lock()
-        self._users = 0
-        self._is_closing = False
+        try:
+            self._folder = _written(files)
+        except OSError as error:
+            raise ModelRefused(f"the model cannot be asked here: {error.strerror}") from error
         try:
             self._start()
         except ScorerUnavailable as error:
             self._stop()
-            reason = (Path(self._folder.name) / REASON_FILE).read_text(encoding="utf-8", errors="replace")
+            reason = self._reason()
             self._folder.cleanup()
             raise ModelRefused(reason or f"the model cannot be asked: {error}") from error
+        self._thread = ThreadPoolExecutor(1, "model")
 
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Nobody ends the process meanwhile. Raises ScorerUnavailable after it was closed."""
-        with self._counting:
-            if self._is_closing:
-                raise ScorerUnavailable("the model is no longer in service")
-            self._users += 1
+    async def ask(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
+        """The probabilities of the candidates of each pair; there is one pair at least. Raises ScorerUnavailable."""
         try:
-            yield
-        finally:
-            with self._counting:
-                self._users -= 1
-            self._end_if_unused()
+            answer = self._thread.submit(self._of_pairs, pairs)
+        except RuntimeError as error:
+            raise ScorerUnavailable("the model is no longer in service") from error
+        return await asyncio.wrap_future(answer)
 
     def close(self) -> None:
-        """End the process when nobody uses it any more; from now on nobody may."""
-        with self._counting:
-            self._is_closing = True
-        self._end_if_unused()
+        """End the process after all that was asked before; nothing can be asked any more."""
+        with suppress(RuntimeError):  # it was closed before
+            self._thread.submit(self._end)
+        self._thread.shutdown(wait=False)
 
-    def ask(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
-        """The probabilities of the candidates of each pair; there is one pair at least. Raises ScorerUnavailable."""
+    def _of_pairs(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
         known = customer_matrix([customer for customer, _ in pairs])
         rows = [encode(known[index : index + 1], screening.features) for index, (_, screening) in enumerate(pairs)]
         ends = np.cumsum([len(one) for one in rows])
         return np.split(self._of_rows(np.concatenate(rows)), ends[:-1])
 
     def _of_rows(self, rows: Floats) -> Floats:
-        parts = []
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            with self._turn:
-                parts.append(self._asked(rows[start : start + ROWS_AT_ONCE]))
-        return np.concatenate(parts)
+        parts = range(0, len(rows), ROWS_AT_ONCE)
+        return np.concatenate([self._asked(rows[start : start + ROWS_AT_ONCE]) for start in parts])
 
     def _asked(self, rows: Floats) -> Floats:
         if not self._breaker.allows():
@@ -198,10 +184,13 @@ class _Process:
     def _start(self) -> None:
         command = (sys.executable, "-s", "-m", __name__, self._folder.name)
         pipe = subprocess.PIPE
-        with (Path(self._folder.name) / REASON_FILE).open("wb") as reason:
-            self._child = subprocess.Popen(  # noqa: S603 - by this interpreter, with a folder made here
-                command, cwd=self._folder.name, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=reason
-            )
+        try:
+            with (Path(self._folder.name) / REASON_FILE).open("wb") as reason:
+                self._child = subprocess.Popen(  # noqa: S603 - by this interpreter, with a folder made here
+                    command, cwd=self._folder.name, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=reason
+                )
+        except OSError as error:
+            raise ScorerUnavailable(f"the process of the model does not start: {error.strerror}") from error
         self._exchange(np.zeros((1, len(FEATURE_NAMES))), START_SECONDS)
 
     def _exchange(self, rows: Floats, seconds: float) -> Floats:
@@ -230,15 +219,26 @@ class _Process:
             child.kill()
             child.communicate()
 
-    def _end_if_unused(self) -> None:
-        with self._counting:
-            if not self._is_closing or self._users:
-                return
-        self._end()
+    def _reason(self) -> str:
+        """What the process has said at its end, if anything."""
+        try:
+            return (Path(self._folder.name) / REASON_FILE).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def _end(self) -> None:
         self._stop()
         self._folder.cleanup()
+
+
+def _written(files: ModelFiles) -> "TemporaryDirectory[str]":
+    folder = TemporaryDirectory(prefix="model-")
+    with ExitStack() as undo:
+        undo.callback(folder.cleanup)
+        for name, content in by_name(files).items():
+            (Path(folder.name) / name).write_bytes(content)
+        undo.pop_all()
+    return folder
 
 
 def main() -> int:

@@ -157,10 +157,9 @@ async def test_after_closing_nothing_is_scored_and_no_process_left(
 
     with pytest.raises(ScorerUnavailable, match="no longer in service"):
         await model.score([ANNA], screenings[:1])
+    await eventually(lambda: not folder.exists())
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
-    with pytest.raises(FileNotFoundError):
-        os.listdir(folder)  # noqa: PTH208
 
 
 async def test_who_waits_for_scores_gets_them_though_the_model_is_closed(
@@ -168,13 +167,39 @@ async def test_who_waits_for_scores_gets_them_though_the_model_is_closed(
 ) -> None:
     os.kill(process_id(model), signal.SIGSTOP)
     waiting = asyncio.ensure_future(model.score([ANNA], screenings[:1]))
-    await eventually(lambda: model._process._users > 0)
+    await eventually(lambda: bool(model._process._thread._threads))
     model.close()
     os.kill(process_id(model), signal.SIGCONT)
     (found,) = await waiting
 
     assert found.values.tolist() == expected(forest, ANNA, screenings[0])
-    assert model._process._child is None
+    await eventually(lambda: model._process._child is None)
+
+
+async def test_who_no_longer_waits_leaves_the_process_to_others(
+    model: WorkerModel, forest: ClassifierMixin, screenings: list[Screening]
+) -> None:
+    before = process_id(model)
+    os.kill(before, signal.SIGSTOP)
+    gone = asyncio.ensure_future(model.score([ANNA], screenings[:1]))
+    await eventually(lambda: bool(model._process._thread._threads))
+    gone.cancel()
+    waiting = asyncio.ensure_future(model.score([BERT], screenings[:1]))
+    os.kill(before, signal.SIGCONT)
+    (found,) = await waiting
+
+    assert found.values.tolist() == expected(forest, BERT, screenings[0])
+    assert process_id(model) == before
+
+
+async def test_a_process_that_cannot_be_started_again_is_away(model: WorkerModel, screenings: list[Screening]) -> None:
+    os.kill(process_id(model), signal.SIGKILL)
+    model._process._folder.cleanup()
+    with pytest.raises(ScorerUnavailable, match="has ended"):
+        await model.score([ANNA], screenings[:1])
+
+    with pytest.raises(ScorerUnavailable, match="does not start: No such file or directory"):
+        await model.score([ANNA], screenings[:1])
 
 
 def test_a_file_that_is_no_model_is_refused_with_the_reason(kept: WorkerModel, files: ModelFiles) -> None:
