@@ -41,6 +41,8 @@ class ActiveModel:
         self._report = report
         self._current = shipped
         self._champion: str | None = None
+        self._refusal: str | None = None
+        self._absence: str | None = None
         self._has_been_read = False
         self._reading = asyncio.Lock()
 
@@ -63,11 +65,15 @@ class ActiveModel:
         """
         model = self.current
         try:
-            return await model.score(customers, screenings)
+            found = await model.score(customers, screenings)
         except ScorerUnavailable as error:
             if model is self._shipped:
                 raise
-            log.warning("model fell back", version=model.card.version, problem=str(error))
+            ours, theirs = self._shipped.card.version, model.card.version
+            self._tell_absence(model, f"the champion {theirs} does not answer, {ours} speaks for it: {error}")
+        else:
+            self._tell_absence(model, None)
+            return found
         fallback = await self._shipped.score(customers, screenings)
         return [replace(scores, scorer=FALLBACK) for scores in fallback]
 
@@ -93,13 +99,20 @@ class ActiveModel:
             try:
                 self._current = await self._built(version)
             except ModelRefused as error:
-                self._report(f"the champion {version} cannot be used, {self._current.card.version} goes on: {error}")
+                self._refusal = f"the champion {version} cannot be used, {self._current.card.version} goes on: {error}"
             else:
-                self._report(None)
+                self._refusal = self._absence = None
                 log.info("model in service", version=self._current.card.version)
                 if before is not self._shipped and before is not self._current:
                     before.close()
             self._champion, self._has_been_read = version, True
+            self._report(self._refusal or self._absence)
+
+    def _tell_absence(self, model: Model, absence: str | None) -> None:
+        """Of a batch that a model has not scored, or has; what one no longer in service does is no news."""
+        if model is self._current and (absence is None) is not (self._absence is None):
+            self._absence = absence
+            self._report(self._refusal or absence)
 
     async def _built(self, version: str | None) -> Model:
         if version is None:

@@ -51,6 +51,19 @@ class Named:
         return [Scores(np.zeros(1), "named", self.card.version, 0.0) for _ in customers]
 
 
+class Sulking(Named):
+    """Named that does not answer the first few times."""
+
+    def __init__(self, card: ModelCard, times: int) -> None:
+        super().__init__(card)
+        self._left = iter(range(times))
+
+    async def score(self, customers: Sequence[CustomerContext], screenings: Sequence[Screening]) -> Sequence[Scores]:
+        for _ in self._left:
+            raise ScorerUnavailable("away")
+        return await super().score(customers, screenings)
+
+
 class Registry(MemoryModelRegistry):
     """MemoryModelRegistry that can be away, and counts how often it was asked."""
 
@@ -234,6 +247,23 @@ async def test_where_the_champion_cannot_score_the_shipped_model_does(
     (scores,) = await active.score([ANNA], [SCREENING])
 
     assert (scores.scorer, scores.model_version) == (FALLBACK, small_model.version)
+
+
+async def test_that_the_champion_does_not_answer_is_told_until_it_does(
+    registry: Registry, reports: Reports, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    shipped = Named(small_model.card)
+    active = ActiveModel(
+        registry, shipped, lambda version, files: Sulking(build(version, files).card, times=2), reports
+    )
+    await promote(registry, other_model)
+    await active.read()
+
+    asked = [await active.score([ANNA], [SCREENING]) for _ in range(3)]
+
+    told = f"the champion {other_model.version} does not answer, {small_model.version} speaks for it: away"
+    assert [scores.scorer for (scores,) in asked] == [FALLBACK, FALLBACK, "named"]
+    assert reports == [None, told, None]
 
 
 async def test_where_the_shipped_model_cannot_score_nothing_else_does(

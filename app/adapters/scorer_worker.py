@@ -40,7 +40,7 @@ from app.ports import Model, ModelFiles, Scores
 SCORER = "worker"
 MEMORY_BYTES = 2 * 1024**3
 START_SECONDS, ASK_SECONDS = 30.0, 2.0
-ROWS_AT_ONCE = 2000
+ROWS_AT_ONCE = 2000  # that are to be scored within ASK_SECONDS
 CUSTOMERS_AHEAD = 1000  # that wait to be scored; of more, those who came in first are not
 SCORES_KEPT = 2000  # of each department: customers whose scores are at hand
 COUNT = struct.Struct("<q")
@@ -144,12 +144,20 @@ class _Process:
         self._thread = ThreadPoolExecutor(1, "model")
 
     async def ask(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
-        """The probabilities of the candidates of each pair; there is one pair at least. Raises ScorerUnavailable."""
+        """The probabilities of the candidates of each pair; there is one pair at least.
+
+        Nobody waits for long, neither for others nor for a process that is started again. Raises ScorerUnavailable.
+        """
+        rows = sum(len(screening.candidates) for _, screening in pairs)
         try:
             answer = self._thread.submit(self._of_pairs, pairs)
         except RuntimeError as error:
             raise ScorerUnavailable("the model is no longer in service") from error
-        return await asyncio.wrap_future(answer)
+        try:
+            async with asyncio.timeout(self._ask_seconds * -(-rows // ROWS_AT_ONCE)):
+                return await asyncio.wrap_future(answer)
+        except TimeoutError as error:
+            raise ScorerUnavailable("the process of the model has not answered in time") from error
 
     def close(self) -> None:
         """End the process after all that was asked before; nothing can be asked any more."""

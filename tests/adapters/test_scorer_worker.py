@@ -125,8 +125,9 @@ async def test_a_customer_of_whom_more_is_known_now_is_scored_anew(
 
 
 async def test_a_process_that_has_ended_is_started_again(
-    model: WorkerModel, forest: ClassifierMixin, screenings: list[Screening]
+    kept: WorkerModel, files: ModelFiles, forest: ClassifierMixin, screenings: list[Screening]
 ) -> None:
+    model = WorkerModel(kept.card, files, ask_seconds=60.0)
     before = process_id(model)
     os.kill(before, signal.SIGKILL)
     with pytest.raises(ScorerUnavailable, match="has ended"):
@@ -135,6 +136,7 @@ async def test_a_process_that_has_ended_is_started_again(
 
     assert found.values.tolist() == expected(forest, ANNA, screenings[0])
     assert process_id(model) != before
+    model.close()
 
 
 async def test_a_process_that_does_not_answer_is_ended(
@@ -145,7 +147,21 @@ async def test_a_process_that_does_not_answer_is_ended(
 
     with pytest.raises(ScorerUnavailable):
         await model.score([ANNA], screenings[:1])
-    assert model._process._child is None
+    await eventually(lambda: model._process._child is None)
+    model.close()
+
+
+async def test_who_asks_while_a_process_is_started_again_does_not_wait_for_it(
+    kept: WorkerModel, files: ModelFiles, screenings: list[Screening]
+) -> None:
+    model = WorkerModel(kept.card, files, ask_seconds=0.01)
+    os.kill(process_id(model), signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(ScorerUnavailable):
+            await model.score([ANNA], screenings[:1])
+
+    with pytest.raises(ScorerUnavailable, match="in time"):
+        await model.score([BERT], screenings[:1])
     model.close()
 
 
