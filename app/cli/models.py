@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.ports import ModelChecker, ModelRegistry
 
 SHIPPED = "the model that the service was started with"
+NOBODY = "no model"
 
 Answer = TypeVar("Answer")
 Version = Annotated[str, typer.Argument(help="Version, as `model list` shows it; its beginning will do.")]
@@ -64,7 +65,7 @@ def _line(model: RegisteredModel, aliases: list[Alias]) -> str:
 @model_cli.command()
 def register(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="The folder that `train` has written.")],
+    folder: Annotated[Path, typer.Argument(help="The folder that `train` or `package` has written.")],
 ) -> None:
     """Check a model in a process of its own, and keep it. It serves only when it is promoted."""
     from app.adapters.scorer_sklearn import read_files
@@ -142,7 +143,7 @@ def history(
     if at is not None:
         named = _with_registry(lambda registry: registry.named(at.replace(tzinfo=UTC)))
         for alias, version in named.items():
-            typer.echo(f"{alias:12} {version or SHIPPED}")
+            typer.echo(f"{alias:12} {_named(alias, version)}")
         return
     changes = _with_registry(lambda registry: registry.changes())
     for change in reversed(changes):
@@ -187,11 +188,15 @@ def download(version: Version, out: Annotated[Path, typer.Argument(help="Folder 
         typer.echo(out / name)
 
 
+def _named(alias: Alias, version: str | None) -> str:
+    return version or (SHIPPED if alias is Alias.CHAMPION else NOBODY)
+
+
 def _told(done: AliasChange) -> str:
     change = done.change
     how = " (forced)" if change.is_forced else " (rolled back)" if change.is_rollback else ""
     why = f": {change.reason}" if change.reason else ""
-    what = f"{change.alias} is {change.version or SHIPPED}{how}"
+    what = f"{change.alias} is {_named(change.alias, change.version)}{how}"
     return f"{done.since:%Y-%m-%d %H:%M:%S} {what}, by {change.changed_by}{why}"
 
 
