@@ -238,7 +238,15 @@ def build_classifier(data: bytes, path: Path) -> "ClassifierMixin":
     if (problem := flaw_of_parts(model)) is not None:
         raise ModelRefused(f"{path} {problem}")
     if not hasattr(model, "predict_proba") or list(getattr(model, "classes_", [])) != [0, 1]:
-        raise ModelRefused(f"{path} holds no classifier of redeemed or not")
+        raise ModelRefused(
+            f"{path} holds no classifier of redeemed or not: it needs predict_proba, and the classes 0 and 1"
+        )
     if getattr(model, "n_features_in_", None) != len(FEATURE_NAMES):
-        raise ModelRefused(f"{path} was fitted on {getattr(model, 'n_features_in_', 'no')} features")
+        fitted_on = getattr(model, "n_features_in_", "no")
+        raise ModelRefused(f"{path} was fitted on {fitted_on} features, this version has {len(FEATURE_NAMES)}")
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and tuple(names) != FEATURE_NAMES:
+        raise ModelRefused(
+            f"{path} was fitted on columns of other names, or in another order, than `history rows` writes"
+        )
     return model

@@ -1,5 +1,6 @@
 """From a history to a model, and what it is worth."""
 
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,12 +25,14 @@ OfferCost = Annotated[
     float | None, typer.Option(help="What an offer costs, as a share of a redemption's worth.", min=0, max=1)
 ]
 Licence = Annotated[str | None, typer.Option(help="What may be done with the data; for the card.")]
-Run = Annotated[Path, typer.Argument(help="A folder that `train` has written.")]
+Run = Annotated[Path, typer.Argument(help="A folder that `train` or `package` has written.")]
 
 
 def train(
     data: Data = None,
-    model: Annotated[ModelName, typer.Option(help="What kind of model; auto: the best of them.")] = ModelName.LOGISTIC,
+    model: Annotated[
+        ModelName, typer.Option(help="What kind of model; auto: the simplest that does as well as the best.")
+    ] = ModelName.LOGISTIC,
     trials: Annotated[
         int | None, typer.Option(help="Settings to try beside the usual; default: 4 where kinds are compared.", min=0)
     ] = None,
@@ -75,6 +78,7 @@ def package(
     from app.training import service_model
 
     try:
+        _without_names_of_features()
         model = build_classifier(file.read_bytes(), file)
     except OSError as error:
         raise DatasetRefused(f"cannot read {file}: {error.strerror}") from error
@@ -97,6 +101,7 @@ def evaluate(
     from app.training.evaluation import summary, write_evaluation
     from app.training.runs import evaluate_run
 
+    _without_names_of_features()
     folder = run / "evaluation" if out is None else out
     with telling() as progress:
         evaluation, judged = evaluate_run(
@@ -114,6 +119,11 @@ def compare(run: Run, other: Annotated[Path, typer.Argument(help="Another run.")
 
     for line in comparison(run, other, SHOWN):
         typer.echo(line)
+
+
+def _without_names_of_features() -> None:
+    """A model that was fitted on a data frame warns at each question that it is asked with plain numbers."""
+    warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
 
 
 def _tell(out: Path, card: "ModelCard") -> None:

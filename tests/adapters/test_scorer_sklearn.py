@@ -12,6 +12,7 @@ from typing import ClassVar
 from zipfile import ZIP_LZMA, ZipFile
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.base import BaseEstimator
@@ -269,6 +270,14 @@ def test_no_damage_raises_anything_but_a_refusal(card: ModelCard, tmp_path: Path
         except ModelRefused:
             refusals += 1
     assert refusals > 50
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_a_model_of_the_same_columns_in_another_order_is_refused(card: ModelCard, tmp_path: Path) -> None:
+    frame = pd.DataFrame(FEATURES, columns=[*FEATURE_NAMES])
+    load_model(write(tmp_path, card, GaussianNB().fit(frame, LABELS)))
+    with pytest.raises(ModelRefused, match="in another order"):
+        load_model(write(tmp_path, card, GaussianNB().fit(frame[[*FEATURE_NAMES[::-1]]], LABELS)))
 
 
 def test_a_model_of_fewer_features_is_refused(card: ModelCard, tmp_path: Path) -> None:
