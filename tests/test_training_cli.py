@@ -166,7 +166,7 @@ def test_runs_of_different_coupons_are_not_compared(runs: Runs, history: History
 
 
 def test_what_was_not_evaluated_is_not_compared(runs: Runs, tmp_path: Path) -> None:
-    assert "`python -m app evaluate" in refused("compare", runs.logistic, tmp_path)
+    assert f"`python -m app evaluate {tmp_path}` writes it" in refused("compare", runs.logistic, tmp_path)
 
 
 def test_a_card_is_shown_in_plain_lines(runs: Runs) -> None:

@@ -132,7 +132,7 @@ def read_predictions(folder: Path) -> Judged:
         with np.load(path, allow_pickle=False) as arrays:
             return Judged(arrays["is_redeemed"], arrays["probability"], arrays["decision"], int(arrays["seed"]))
     except FileNotFoundError as error:
-        raise DatasetRefused(f"{path} is not there: `python -m app evaluate {folder}` writes it") from error
+        raise DatasetRefused(f"{path} is not there: `python -m app evaluate {folder.parent}` writes it") from error
     except (KeyError, OSError, ValueError) as error:
         raise DatasetRefused(f"{path} cannot be read: {error}") from error
 

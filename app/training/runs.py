@@ -61,10 +61,10 @@ def slices(rows: Rows) -> Slices:
         return rows.features[:, FEATURE_NAMES.index(name)] > 0
 
     prefix = "department_"
-    departments = [name for name in FEATURE_NAMES if name.startswith(prefix)]
+    departments = {name.removeprefix(prefix): those(name) for name in FEATURE_NAMES if name.startswith(prefix)}
     genders = {"F": those("is_female"), "M": those("is_male")}
     return {
-        "department": {name.removeprefix(prefix): those(name) for name in departments},
+        "department": {**departments, "other": ~np.logical_or.reduce(list(departments.values()))},
         "gender": {**genders, "unknown": ~(genders["F"] | genders["M"])},
         "age": {f"{low} to {high - 1}": those(f"age_{low}_{high}") for low, high in AGE_BANDS},
     }
@@ -98,7 +98,8 @@ def comparison(one: Path, other: Path, names: Sequence[str]) -> list[str]:
     )
     if not same:
         raise DatasetRefused(
-            f"{one} and {other} were evaluated on different coupons: evaluate both with the same --data"
+            f"{one} and {other} were evaluated on different coupons: both need the same --data and the same first day "
+            "of validation, which `python -m app model card` shows"
         )
     ours, theirs, gaps = measure(first), measure(second), differences(first, second)
     lines = [f"{'':28}{one.name:>14}{other.name:>14}{'difference':>12}{'95 % interval':>22}"]
@@ -120,7 +121,9 @@ def _verdict(name: str, low: float, high: float, one: str, other: str) -> str:
 def _read(run: Path) -> tuple[ModelCard, Predict]:
     try:
         card = card_from_json((run / CARD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ModelRefused(f"{run / CARD_FILE} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise ModelRefused(f"{run / CARD_FILE} cannot be read: {error}") from error
     model = read_model(run / MODEL_FILE, card.model_sha256)
     return card, lambda features: np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64)
