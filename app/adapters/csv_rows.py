@@ -170,8 +170,9 @@ def _header(path: Path, table: Table, fields: list[str] | str) -> _Header:
         if names.count(column.name) != 1 and not (column.may_be_absent and column.name not in names)
     ]
     if wrong:
+        commas = "" if path.suffix == PARQUET else ", separated by commas"
         raise DatasetRefused(
-            f"{path} must have each of these columns once, separated by commas: {', '.join(wrong)};"
+            f"{path} must have each of these columns once{commas}: {', '.join(wrong)};"
             f" its header is {shown(','.join(fields))}"
         )
     ignored = tuple(shown(field) for field, name in zip(fields, names, strict=True) if name not in table.column_names)
