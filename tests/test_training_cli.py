@@ -198,6 +198,26 @@ def test_a_classifier_of_ones_own_is_measured_on_what_came_after_and_can_be_serv
     assert "made elsewhere" in done("model", "card", run)
 
 
+@pytest.mark.parametrize("name", ["", "my model", "-forest", "a" * 65])
+def test_a_name_that_the_registry_would_refuse_is_refused_before_anything_is_measured(
+    runs: Runs, tmp_path: Path, name: str
+) -> None:
+    rest = ("--learnt-until", LAST_DAYS, "--data", runs.data, f"--name={name}")
+    result = invoke("package", tmp_path / "forest.skops", *rest)
+
+    assert result.exit_code == 2
+    assert "1 to 64 letters" in result.output
+
+
+def test_what_came_later_without_a_redemption_cannot_be_measured(runs: Runs, history: History, tmp_path: Path) -> None:
+    first_day = np.datetime64(card_from_json((runs.logistic / CARD_FILE).read_text()).validation.first_day)
+    days = (history.issues.day - first_day).astype(np.int64)
+    kept = (days < 0) | ((days < 5) & ~history.issues.is_redeemed)
+    save_history(some_issues(history, kept), tmp_path / HISTORY_FILE)
+
+    assert "0 were redeemed: figures need both kinds" in refused("evaluate", runs.logistic, "--data", tmp_path)
+
+
 def test_what_is_no_classifier_of_these_features_is_not_packaged(runs: Runs, tmp_path: Path) -> None:
     file = tmp_path / "other.skops"
     skops.io.dump(RandomForestClassifier(1).fit([[0.0], [1.0]], [0, 1]), file)

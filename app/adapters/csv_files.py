@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -96,7 +96,8 @@ def written_whole(folder: Path) -> Iterator[Path]:
                 path.replace(folder / path.name)
     except BaseException:
         if is_new:
-            folder.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
         raise
 
 

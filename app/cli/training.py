@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.progress import telling
+from app.domain.registry import NAME
 from app.errors import DatasetRefused
 from app.training.names import ModelName
 
@@ -26,6 +27,12 @@ OfferCost = Annotated[
 ]
 Licence = Annotated[str | None, typer.Option(help="What may be done with the data; for the card.")]
 Run = Annotated[Path, typer.Argument(help="A folder that `train` or `package` has written.")]
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise typer.BadParameter("must be made of 1 to 64 letters, digits, - and _, and not begin with - or _")
+    return text
 
 
 def train(
@@ -63,7 +70,7 @@ def package(
         datetime, typer.Option(help="It has learnt from before this day; measured on all after.", formats=["%Y-%m-%d"])
     ],
     data: Data = None,
-    name: Annotated[str, typer.Option(help="What to call it.")] = "custom",
+    name: Annotated[str, typer.Option(help="What to call it.", callback=_name)] = "custom",
     seed: Seed = None,
     out: Annotated[Path, typer.Option(help="Folder to write the model's files to.")] = Path("model"),
     offer_cost: OfferCost = None,

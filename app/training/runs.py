@@ -71,9 +71,14 @@ def slices(rows: Rows) -> Slices:
 
 
 def importance(rows: Rows, predict: Predict, judged: Judged, seed: int, progress: Progress) -> dict[str, float]:
-    """How much ROC-AUC is lost when a feature is shuffled among the rows (Breiman, Random Forests, 2001)."""
+    """How much ROC-AUC is lost when a feature is shuffled among the rows (Breiman, Random Forests, 2001).
+
+    Nothing, where the rows looked at are all redeemed, or none of them is.
+    """
     step = -(-len(rows) // IMPORTANCE_ROWS)
     thin = rows.only(slice(None, None, step))
+    if not thin.has_both:
+        return {}
     whole = measure(judge(thin, judged.probability[::step], seed))["roc_auc"]
     rng, lost = np.random.default_rng(seed), {}
     progress.stage("features shuffled", len(FEATURE_NAMES))
