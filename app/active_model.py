@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import monotonic
 
 import structlog
 
@@ -16,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 READ_AGAIN_SECONDS = 1.0
 FIRST_READ_SECONDS = 0.5
+TRY_AGAIN_SECONDS = 60.0
 
 Build = Callable[[str, ModelFiles], Model]
 
@@ -34,11 +36,14 @@ class ActiveModel:
         shipped: Model,
         build: Build,
         report: Callable[[str | None], None] = lambda problem: None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.registry = registry
         self._shipped = shipped
         self._build = build
         self._report = report
+        self._clock = clock
+        self._try_again_at = 0.0
         self._current = shipped
         self._champion: str | None = None
         self._refusal: str | None = None
@@ -89,17 +94,20 @@ class ActiveModel:
     async def read(self) -> None:
         """Take the champion into service, if it is another than before.
 
-        One that cannot be used is told of, and the present one goes on. Raises DatabaseUnavailable.
+        One that cannot be used is told of, and the present one goes on; it is tried again after a minute, since the
+        cause may lie in this instance. Raises DatabaseUnavailable.
         """
         async with self._reading:  # or of two readings, the older one could end last
             version = (await self.registry.named())[Alias.CHAMPION]
-            if self._has_been_read and version == self._champion:
+            is_settled = self._refusal is None or self._clock() < self._try_again_at
+            if self._has_been_read and version == self._champion and is_settled:
                 return
             before = self._current
             try:
                 self._current = await self._built(version)
             except ModelRefused as error:
                 self._refusal = f"the champion {version} cannot be used, {self._current.card.version} goes on: {error}"
+                self._try_again_at = self._clock() + TRY_AGAIN_SECONDS
             else:
                 self._refusal = self._absence = None
                 log.info("model in service", version=self._current.card.version)

@@ -105,9 +105,9 @@ async def _checked(checker: ModelChecker, files: ModelFiles) -> tuple[ModelCard,
     """The card of a model that has shown to be sound. The checker reads all files first: here they are known to be."""
     check_sizes(files)
     shown = await checker.check(files)
-    if shown.parity > SAME_SCORE:
+    if not shown.parity <= SAME_SCORE:
         raise ModelRefused(f"what the service would serve differs from what the model says by {shown.parity:.2g}")
-    if shown.self_check > SAME_SCORE:
+    if not shown.self_check <= SAME_SCORE:
         raise ModelRefused(f"the model differs by {shown.self_check:.2g} from the scores on its own card")
     card = card_from_json(files.card.decode())
     if (problem := flaw(card)) is not None:

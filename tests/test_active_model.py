@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.active_model import ActiveModel
+from app.active_model import TRY_AGAIN_SECONDS, ActiveModel
 from app.adapters.memory import MemoryModelRegistry
 from app.adapters.scorer_http import FallbackScorer
 from app.adapters.scorer_sklearn import build_scorer
@@ -192,6 +192,29 @@ async def test_a_champion_that_cannot_be_built_is_told_of_once_and_the_present_o
     await registry.point(Change(Alias.CHAMPION, None, "ada", ""))
     await active.read()
     assert reports == [None, problem, None]
+
+
+async def test_a_champion_that_cannot_be_built_is_tried_again_after_a_minute(
+    registry: Registry, reports: Reports, small_model: SmallModel, other_model: SmallModel
+) -> None:
+    now, broken = 0.0, True
+
+    def at_first_broken(version: str, files: ModelFiles) -> Named:
+        if broken:
+            raise ModelRefused("no room")
+        return build(version, files)
+
+    active = ActiveModel(registry, Named(small_model.card), at_first_broken, reports, lambda: now)
+    await promote(registry, other_model)
+    await active.read()
+    broken = False
+    await active.read()
+    too_early = await versions(active)
+    now = TRY_AGAIN_SECONDS
+    await active.read()
+
+    assert (too_early, await versions(active)) == ([small_model.version], [other_model.version])
+    assert reports[-1] is None
 
 
 async def test_a_champion_that_the_registry_has_lost_is_told_of(

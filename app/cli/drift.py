@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,19 +60,21 @@ async def _measured(settings: "Settings", day: date) -> "Drift":
     from app.adapters.postgres.decisions import PostgresDecisionLog
     from app.adapters.postgres.drift import PostgresDriftReports
     from app.adapters.postgres.models import PostgresModelRegistry
-    from app.adapters.scorer_sklearn import build_scorer, load_model
+    from app.adapters.scorer_sklearn import read_files
+    from app.adapters.scorer_worker import build_model
     from app.domain.department import DepartmentNames
     from app.domain.drift_report import compared
     from app.drift import measure
 
-    shipped = load_model(settings.model_dir)
-    async with Database.open(settings.postgres_url, size=1) as database:
+    shipped = build_model(read_files(settings.model_dir), settings.model_dir)
+    async with Database.open(settings.postgres_url, size=1) as database, AsyncExitStack() as stack:
         active = ActiveModel(
             PostgresModelRegistry(database),
             shipped,
-            lambda version, files: build_scorer(files, Path("registry") / version),
+            lambda version, files: build_model(files, Path(version)),
             lambda problem: None if problem is None else typer.echo(problem, err=True),
         )
+        stack.callback(active.close)
         await active.read()
         model, reports = active.current, PostgresDriftReports(database)
         report = await reports.of_day(model.card.version, day)

@@ -13,6 +13,7 @@ from app.domain.history import Ints
 CALIBRATION_BINS = 15
 TOP_SHARE = 0.1
 ROUNDS = 200
+DRAWS_FOR_A_ROUND = 50  # at most: where hardly a decision has redemptions, there are fewer rounds
 LEAST_PROBABILITY = 1e-6  # so that one sure and wrong prediction is no infinite loss
 
 Figures = Mapping[str, float]
@@ -86,12 +87,14 @@ def _resampled(judged: Judged, rounds: int) -> Iterator[Figures]:
     choices, ties = _Choices.of(judged), _Ties.of(judged)
     count = int(judged.decision_index.max()) + 1
     rng = np.random.default_rng(judged.seed)
-    while rounds:
+    for _ in range(rounds * DRAWS_FOR_A_ROUND):
         drawn = np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)
         weights = drawn[judged.decision_index]
         if 0 < weights @ judged.is_redeemed < weights.sum():  # a draw without redemptions says nothing
-            rounds -= 1
             yield _measured(judged, choices, ties, drawn)
+            rounds -= 1
+            if not rounds:
+                return
 
 
 def _measured(judged: Judged, choices: "_Choices", ties: "_Ties", drawn: Floats) -> Figures:
