@@ -22,7 +22,7 @@ from app.training.frame_features import FrameFeatures
 from app.training.metrics import Judged
 from app.training.names import ModelName
 from app.training.progress import Silent
-from app.training.rows import OUTCOME_DAYS, WARM_UP_DAYS, Split, make_rows
+from app.training.rows import OUTCOME_DAYS, WARM_UP_DAYS, Split, end_of_outcomes, make_rows
 from app.training.service_model import DEFAULT_TRIALS, Order, baseline_predictions, fit, judge, predict
 from benchmarks.quality_tasks import PUBLIC, Frames
 
@@ -103,14 +103,14 @@ def on_generated(say: Say) -> Contest:
     """The candidate is what `python -m app train --model auto` makes; the ceiling is what the generator drew from."""
     shop = generate(customers=CUSTOMERS, years=YEARS)
     rows = make_rows(shop.history)
-    end = rows.day[-1] + 1
+    end = end_of_outcomes(rows)
     test, calibration = end - TEST_DAYS, end - TEST_DAYS - CALIBRATION_DAYS
     split = Split(
         fit=rows.between(rows.day[0] + WARM_UP_DAYS, calibration - OUTCOME_DAYS),
         calibration=rows.between(calibration, test - OUTCOME_DAYS),
         validation=rows.between(test, end),
     )
-    truth = shop.truth[np.argsort(shop.history.issues.day, kind="stable")][-len(split.validation) :]
+    truth = shop.truth[np.argsort(shop.history.issues.day, kind="stable")][(rows.day >= test) & (rows.day < end)]
     say(f"{len(rows):,} coupons handed out, {len(split.validation):,} of them in the last {TEST_DAYS} days")
     begun = process_time()
     fitted = fit(split, Order(ModelName.AUTO, DEFAULT_TRIALS, DEFAULT_SEED), Silent())

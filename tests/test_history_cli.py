@@ -200,6 +200,7 @@ def test_a_disk_that_is_full_midway_leaves_all_as_it_was(tmp_path: Path, out: Pa
     ended = subprocess.run(
         [sys.executable, "-c", LIMITED.format(limit=largest + 100), *map(str, command)],
         cwd=PROJECT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},  # it writes files
         text=True,
         capture_output=True,
         timeout=PATIENCE_SECONDS,

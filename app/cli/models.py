@@ -153,16 +153,12 @@ def history(
 
 
 @model_cli.command()
-def delete(version: Version) -> None:
+def delete(version: Annotated[str, typer.Argument(help="The whole version, as `model list` shows it.")]) -> None:
     """Delete a model that no alias names."""
     from app.registry import remove
 
-    async def removed(registry: "ModelRegistry") -> str:
-        whole = (await _found(registry, version)).version
-        await remove(registry, whole)
-        return whole
-
-    typer.echo(f"deleted: {_with_registry(removed)}")
+    _with_registry(lambda registry: remove(registry, version))
+    typer.echo(f"deleted: {version}")
 
 
 @model_cli.command()

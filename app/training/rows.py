@@ -104,19 +104,20 @@ def make_rows(history: History, on_progress: Callable[[int, int], None] = lambda
 def split_in_time(rows: Rows) -> Split:
     """Never at random: a model is used on days that come after those it was made from.
 
-    Raises DatasetRefused where a part lacks coupons that were redeemed, or such that were not.
+    Of the last days the outcome is not known yet; they are in no part. Raises DatasetRefused where a part lacks coupons
+    that were redeemed, or such that were not.
     """
     if not len(rows):
         raise DatasetRefused(NO_ROWS)
-    first, last = rows.day[0], rows.day[-1]
-    days = int((last - first).astype(np.int64)) + 1 - WARM_UP_DAYS
+    first, end = rows.day[0], end_of_outcomes(rows)
+    days = int((end - first).astype(np.int64)) - WARM_UP_DAYS
     start = first + WARM_UP_DAYS
     calibration_day = start + round(days * FIT_SHARE)
     validation_day = start + round(days * (FIT_SHARE + CALIBRATION_SHARE))
     split = Split(
         fit=rows.between(start, calibration_day - OUTCOME_DAYS),
         calibration=rows.between(calibration_day, validation_day - OUTCOME_DAYS),
-        validation=rows.between(validation_day, last + 1),
+        validation=rows.between(validation_day, end),
     )
     for name, part in (("fit", split.fit), ("calibration", split.calibration), ("validation", split.validation)):
         _check_both(name, part, rows)
@@ -130,12 +131,16 @@ def split_at(rows: Rows, day: np.datetime64) -> Split:
     """
     if not len(rows):
         raise DatasetRefused(NO_ROWS)
-    first, end = rows.day[0], rows.day[-1] + 1
-    fit = rows.between(first + WARM_UP_DAYS, day - OUTCOME_DAYS)
-    split = Split(fit, calibration=rows.only(slice(0)), validation=rows.between(day, end))
+    fit = rows.between(rows.day[0], day - OUTCOME_DAYS + 1)
+    split = Split(fit, calibration=rows.only(slice(0)), validation=rows.between(day, end_of_outcomes(rows)))
     for name, part in (("fit", split.fit), ("validation", split.validation)):
         _check_both(name, part, rows)
     return split
+
+
+def end_of_outcomes(rows: Rows) -> np.datetime64:
+    """The first day on which a coupon that was handed out may still be redeemed. There is one row at least."""
+    return np.datetime64(rows.day[-1] + 1 - OUTCOME_DAYS, "D")
 
 
 def _check_both(name: str, part: Rows, rows: Rows) -> None:

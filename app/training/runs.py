@@ -13,7 +13,7 @@ from app.training.artefact import read_model
 from app.training.evaluation import Evaluation, Slices, evaluate, read_predictions
 from app.training.metrics import Judged, differences, measure
 from app.training.progress import Progress
-from app.training.rows import Rows, make_rows, split_in_time
+from app.training.rows import Rows, end_of_outcomes, make_rows, split_in_time
 from app.training.service_model import baseline_predictions, judge
 
 IMPORTANCE_ROWS = 20_000
@@ -34,7 +34,7 @@ def evaluate_run(
     progress.stage("features", 0)
     rows = make_rows(history_of(card.seed), lambda done, total: progress.step(f"{done:,} of {total:,} rows"))
     split = split_in_time(rows)
-    later = rows.between(np.datetime64(card.validation.first_day), rows.day[-1] + 1)
+    later = rows.between(np.datetime64(card.validation.first_day), end_of_outcomes(rows))
     if not len(later):
         raise DatasetRefused(
             f"the history ends before {card.validation.first_day}: {card.version} has learnt from all of it"

@@ -70,8 +70,9 @@ def split(rows: Rows) -> Split:
 def truth(trained: Trained, rows: Rows, split: Split) -> dict[str, float]:
     """What the generator's own probabilities reach on the validation period."""
     by_day = trained.shop.truth[np.argsort(trained.shop.history.issues.day, kind="stable")]
-    is_late = rows.day >= np.datetime64(split.validation.window.first_day)
-    return dict(measure(judge(split.validation, by_day[is_late], DEFAULT_SEED)))
+    window = split.validation.window
+    asked = (rows.day >= np.datetime64(window.first_day)) & (rows.day <= np.datetime64(window.last_day))
+    return dict(measure(judge(split.validation, by_day[asked], DEFAULT_SEED)))
 
 
 def small_rows(decision: list[int], is_redeemed: list[int]) -> Rows:
@@ -190,7 +191,7 @@ def test_parts_follow_each_other_in_time_and_every_outcome_is_known_at_the_cut(r
     for earlier, later in pairwise(windows):
         assert (later.first_day - earlier.last_day).days > OUTCOME_DAYS
     assert windows[0].first_day >= rows.window.first_day + timedelta(WARM_UP_DAYS)
-    assert windows[-1].last_day == rows.window.last_day
+    assert windows[-1].last_day == rows.window.last_day - timedelta(OUTCOME_DAYS)
 
 
 def test_training_rows_see_nothing_of_the_future(trained: Trained, rows: Rows) -> None:

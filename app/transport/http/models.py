@@ -263,7 +263,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 async def _body(http_request: Request, kind: type[Body]) -> Body:
     try:
-        return kind.model_validate_json(await read_body(http_request, MAX_REQUEST_BYTES))
+        return kind.model_validate_json(await read_body(http_request, MAX_REQUEST_BYTES) or b"{}")
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
