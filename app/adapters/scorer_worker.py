@@ -18,7 +18,7 @@ import warnings
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -128,10 +128,11 @@ class _Process:
 
     def __init__(self, files: ModelFiles, ask_seconds: float) -> None:
         self._ask_seconds = ask_seconds
+        self._files = files
         self._breaker = Breaker()
         self._child: subprocess.Popen[bytes] | None = None
         try:
-            self._folder = _written(files)
+            self._folder = TemporaryDirectory(prefix="model-")
         except OSError as error:
             raise ModelRefused(f"the model cannot be asked here: {error.strerror}") from error
         try:
@@ -190,16 +191,28 @@ class _Process:
         return answer
 
     def _start(self) -> None:
-        command = (sys.executable, "-s", "-m", __name__, self._folder.name)
-        pipe = subprocess.PIPE
         try:
-            with (Path(self._folder.name) / REASON_FILE).open("wb") as reason:
-                self._child = subprocess.Popen(  # noqa: S603 - by this interpreter, with a folder made here
-                    command, cwd=self._folder.name, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=reason
-                )
+            self._child = self._started()
         except OSError as error:
-            raise ScorerUnavailable(f"the process of the model does not start: {error.strerror}") from error
+            raise ScorerUnavailable(f"the process of the model cannot be started: {error.strerror}") from error
         self._exchange(np.zeros((1, len(FEATURE_NAMES))), START_SECONDS)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        """A new process in a new folder: what tidies up temporary files may have taken the old one. Raises OSError."""
+        self._folder.cleanup()
+        self._folder = TemporaryDirectory(prefix="model-")
+        folder, pipe = Path(self._folder.name), subprocess.PIPE
+        for name, content in by_name(self._files).items():
+            (folder / name).write_bytes(content)
+        with (folder / REASON_FILE).open("wb") as reason:
+            return subprocess.Popen(  # noqa: S603 - by this interpreter, with a folder made here
+                (sys.executable, "-s", "-m", __name__, str(folder)),
+                cwd=folder,
+                env=ENVIRONMENT,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=reason,
+            )
 
     def _exchange(self, rows: Floats, seconds: float) -> Floats:
         """Raises ScorerUnavailable where the process is too slow, which ends it, or gives something else."""
@@ -237,16 +250,6 @@ class _Process:
     def _end(self) -> None:
         self._stop()
         self._folder.cleanup()
-
-
-def _written(files: ModelFiles) -> "TemporaryDirectory[str]":
-    folder = TemporaryDirectory(prefix="model-")
-    with ExitStack() as undo:
-        undo.callback(folder.cleanup)
-        for name, content in by_name(files).items():
-            (Path(folder.name) / name).write_bytes(content)
-        undo.pop_all()
-    return folder
 
 
 def main() -> int:

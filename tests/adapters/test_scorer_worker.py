@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +139,29 @@ async def test_a_process_that_has_ended_is_started_again(
     assert found.values.tolist() == expected(forest, ANNA, screenings[0])
     assert process_id(model) != before
     model.close()
+
+
+async def test_a_process_whose_folder_was_tidied_away_is_started_again(
+    model: WorkerModel, forest: ClassifierMixin, screenings: list[Screening]
+) -> None:
+    shutil.rmtree(model._process._folder.name)
+    os.kill(process_id(model), signal.SIGKILL)
+    with pytest.raises(ScorerUnavailable, match="has ended"):
+        await model.score([ANNA], screenings[:1])
+    (found,) = await model.score([ANNA], screenings[:1])
+
+    assert found.values.tolist() == expected(forest, ANNA, screenings[0])
+
+
+async def test_a_process_that_cannot_be_started_is_no_fault_of_the_service(
+    model: WorkerModel, screenings: list[Screening], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.kill(process_id(model), signal.SIGKILL)
+    with pytest.raises(ScorerUnavailable, match="has ended"):
+        await model.score([ANNA], screenings[:1])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ScorerUnavailable, match="cannot be started: No such file"):
+        await model.score([ANNA], screenings[:1])
 
 
 async def test_a_process_that_does_not_answer_is_ended(
