@@ -49,7 +49,10 @@ def amounts(values: pd.Series) -> Floats:
 
 def numbers(values: pd.Series) -> Floats:
     """Numbers, NaN where there is none, or one too large to be true."""
-    found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except OverflowError:  # of a whole number with more than 308 digits
+        found = np.array([_float(one) for one in values])
     return np.where(np.abs(found) < LARGEST, found, np.nan)
 
 
@@ -71,6 +74,13 @@ def days(values: pd.Series) -> Ints:
 def _days(dates: pd.Series) -> Ints:
     when = dates.dt.tz_localize(None).to_numpy().astype("datetime64[D]")
     return np.where(np.isnat(when), NO_DAY, when.astype(np.int64))
+
+
+def _float(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return float("nan")
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold
 from app.domain.features import Floats
 from app.domain.history import Ints
 from app.errors import DatasetRefused
-from app.training.cells import NO_DAY, codes_of, texts
+from app.training.cells import NO_DAY, codes_of, numbers, texts
 from app.training.ensemble import Fold, fit_ensemble
 from app.training.frame_features import FrameFeatures
 from app.training.frames import Frame, Tables, check_columns, first_days, last_days, read_tables, with_campaign
@@ -42,7 +42,7 @@ def train_on_frames(rows: Frame, tables: Tables, seed: int = SEED, effort: float
 
 def labels(values: pd.Series) -> NDArray[np.bool_]:
     """Whether each row was redeemed. Raises DatasetRefused for anything but 0 and 1, or only one of them."""
-    found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    found = numbers(values)
     wrong = np.flatnonzero((found != 0) & (found != 1))
     if len(wrong):
         value = values.iloc[wrong[0]]

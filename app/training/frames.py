@@ -121,15 +121,25 @@ def read_tables(tables: Tables) -> dict[str, Frame]:
     known = {}
     for name, keys in KEYS.items():
         table = tables.get(name)
-        if table is None or not table.size:
+        if table is None:
+            continue
+        check_frame(table, f"the table {name}")
+        if not table.size:
             continue
         check_columns(table, f"the table {name}", keys)
         known[name] = table
     return known
 
 
+def check_frame(table: object, what: str) -> None:
+    """Raises DatasetRefused for anything else than a data frame."""
+    if not isinstance(table, pd.DataFrame):
+        raise DatasetRefused(f"{what} is of the type {type(table).__name__}: a data frame is wanted")
+
+
 def check_columns(table: Frame, what: str, needed: Sequence[str]) -> None:
-    """Raises DatasetRefused where a column is not there, or there twice."""
+    """Raises DatasetRefused for what is no data frame, or where a column is not there, or there twice."""
+    check_frame(table, what)
     if missing := [name for name in needed if name not in table]:
         raise DatasetRefused(f"{what} lacks the columns {', '.join(missing)}")
     if not table.columns.is_unique:

@@ -32,6 +32,11 @@ def test_an_id_that_is_not_there_has_no_code() -> None:
     assert (codes.tolist(), list(names)) == ([-1, 0, -1], ["7"])
 
 
+def test_a_whole_number_too_large_for_a_float_is_no_number() -> None:
+    found = numbers(pd.Series([10**400, 3, "4.5", "much", None], dtype=object))
+    assert np.array_equal(found, [np.nan, 3.0, 4.5, np.nan, np.nan], equal_nan=True)
+
+
 def test_cells_that_hold_lists_are_refused_with_the_column_and_the_type() -> None:
     with pytest.raises(DatasetRefused, match="the column tags holds cells of the type list"):
         codes_of(pd.Series([["a"], ["b"]], name="tags"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -216,6 +217,11 @@ def test_a_handful_of_rows_is_enough_to_give_probabilities(count: int) -> None:
         (lambda known: known.assign(y=1), "of 1,600 labelled rows 1,600 were redeemed: both kinds are wanted"),
         (lambda known: known.assign(y="yes"), "row 1 of the labelled rows has y = yes: 0 or 1 is wanted"),
         (lambda known: known.assign(y=known["y"].replace(1, 2)), "has y = 2: 0 or 1 is wanted"),
+        (
+            lambda known: known.assign(y=pd.Series([10**400] * len(known), dtype=object)),
+            "row 1 of the labelled rows has y =",
+        ),
+        (lambda known: known.to_dict("list"), "labelled rows is of the type dict: a data frame is wanted"),
         (lambda known: known.drop(columns=["y", "group"]), "labelled rows lacks the columns group, y"),
         (lambda known: pd.concat([known, known[["y"]]], axis=1), "labelled rows has the column y twice"),
         (lambda known: known.assign(tags=[["a"]] * len(known)), "the column tags holds cells of the type list"),
@@ -234,6 +240,13 @@ def test_a_table_without_the_ids_that_join_it_is_refused() -> None:
     known, _, tables = parted()
     wrong: Mapping[str, pd.DataFrame] = {**tables, "transactions": tables["transactions"].drop(columns="item_id")}
     with pytest.raises(DatasetRefused, match="the table transactions lacks the columns item_id"):
+        quickly(known, wrong)
+
+
+def test_a_table_that_is_no_data_frame_is_refused() -> None:
+    known, _, tables = parted()
+    wrong: Mapping[str, Any] = {**tables, "items": [1, 2]}
+    with pytest.raises(DatasetRefused, match="the table items is of the type list: a data frame is wanted"):
         quickly(known, wrong)
 
 
