@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,7 +24,7 @@ from app.cli import cli
 from app.datagen.generate import generate
 from app.domain.features import FEATURE_NAMES
 from app.domain.history import History
-from app.domain.model_card import CARD_FILE, card_from_json
+from app.domain.model_card import CARD_FILE, MODEL_FILE, card_from_json
 from app.errors import ServiceError
 from app.training.evaluation import EVALUATION_FILE, PREDICTIONS_FILE, REPORT_FILE
 from tests.training.histories import never_issued, nothing_bought, redeemed_always, redeemed_never, some_issues
@@ -167,6 +168,47 @@ def test_runs_of_different_coupons_are_not_compared(runs: Runs, history: History
 
 def test_what_was_not_evaluated_is_not_compared(runs: Runs, tmp_path: Path) -> None:
     assert f"`python -m app evaluate {tmp_path}` writes it" in refused("compare", runs.logistic, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole, path: path.write_bytes(path.read_bytes()[:-100]),
+        lambda whole, path: np.savez(path, **{**whole, "seed": np.array([1, 2])}),
+        lambda whole, path: np.savez(path, **{**whole, "seed": -1}),
+        lambda whole, path: np.savez(path, **{**whole, "decision": np.array([{}])}),
+        lambda whole, path: np.savez(path, **{**whole, "decision": whole["decision"][1:]}),
+        lambda whole, path: np.savez(path, **{**whole, "probability": whole["probability"] * np.nan}),
+        lambda whole, path: np.savez(path, **{**whole, "is_redeemed": whole["is_redeemed"] & False}),
+    ],
+)
+def test_predictions_that_are_damaged_are_not_compared(
+    runs: Runs, tmp_path: Path, spoil: Callable[[dict[str, np.ndarray], Path], object]
+) -> None:
+    path = tmp_path / "evaluation" / PREDICTIONS_FILE
+    path.parent.mkdir()
+    path.write_bytes((runs.logistic / "evaluation" / PREDICTIONS_FILE).read_bytes())
+    with np.load(path) as arrays:
+        whole = dict(arrays)
+    spoil(whole, path)
+
+    assert str(path) in refused("compare", runs.logistic, tmp_path)
+
+
+def test_a_run_with_a_card_that_is_none_or_a_model_that_is_none_is_not_evaluated(runs: Runs, tmp_path: Path) -> None:
+    card, model = (runs.logistic / CARD_FILE).read_text(), b"no model"
+    (tmp_path / CARD_FILE).write_text("[" * 200_000)
+    (tmp_path / MODEL_FILE).write_bytes(model)
+    assert "is no model card" in refused("evaluate", tmp_path, "--data", runs.data)
+
+    digest = card_from_json(card).model_sha256
+    (tmp_path / CARD_FILE).write_text(card.replace(digest, sha256(model).hexdigest()))
+    assert refused("evaluate", tmp_path, "--data", runs.data)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_nothing_can_be_drawn_with_is_a_wrong_option(runs: Runs, tmp_path: Path, seed: str) -> None:
+    assert invoke("train", "--data", runs.data, "--out", tmp_path, "--seed", seed).exit_code == 2
 
 
 def test_a_card_is_shown_in_plain_lines(runs: Runs) -> None:

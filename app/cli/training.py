@@ -21,7 +21,7 @@ SHOWN = ("roc_auc", "pr_auc", "log_loss", "calibration_error", "mean_prediction_
 Data = Annotated[
     Path | None, typer.Option(help="What `history import` has written; default: the history of the artificial shop.")
 ]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model and figures.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model and figures.", min=0, max=2**32 - 1)]
 OfferCost = Annotated[
     float | None, typer.Option(help="What an offer costs, as a share of a redemption's worth.", min=0, max=1)
 ]
@@ -105,14 +105,22 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: `evaluation` in the run.")] = None,
 ) -> None:
     """Measure a model on coupons handed out after those it was trained on: figures, plots, one report."""
+    from app.adapters.scorer_sklearn import checked_card, read_classifier, read_files
+    from app.domain.model_card import CARD_FILE
     from app.training.evaluation import summary, write_evaluation
     from app.training.runs import evaluate_run
 
     _without_names_of_features()
+    files = read_files(run)
+    card, classifier = checked_card(files.card, run / CARD_FILE), read_classifier(files, run)
     folder = run / "evaluation" if out is None else out
     with telling() as progress:
         evaluation, judged = evaluate_run(
-            run, lambda seed: _history(data, seed), str(data or "the artificial shop"), progress
+            card,
+            classifier,
+            lambda seed: _history(data, seed),
+            str(data or "the artificial shop"),
+            progress,
         )
     write_evaluation(evaluation, judged, folder)
     for line in summary(evaluation, SHOWN):

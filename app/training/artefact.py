@@ -2,7 +2,6 @@
 
 import json
 import re
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
@@ -10,8 +9,7 @@ from zipfile import ZipFile, ZipInfo
 import skops.io
 from sklearn.base import BaseEstimator
 
-from app.domain.model_card import ALLOWED_TYPES, CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_to_json
-from app.errors import ModelRefused
+from app.domain.model_card import CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_to_json
 
 _OBJECT_ID = re.compile(r'(?<="__id__": )\d+|\d+(?=\.npy")')
 
@@ -49,16 +47,3 @@ def write_artefact(folder: Path, model: bytes, card: ModelCard, trees: bytes | N
         part = folder / f"{name}.part"
         part.write_bytes(content)
         part.replace(folder / name)
-
-
-def read_model(path: Path, digest: str) -> BaseEstimator:
-    """A model that `model_bytes` made, after its digest and its types. Raises ModelRefused."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelRefused(f"cannot read {path}: {error.strerror}") from error
-    if sha256(data).hexdigest() != digest:
-        raise ModelRefused(f"{path} is not the file that its card describes: its sha256 differs")
-    if hostile := sorted(set(skops.io.get_untrusted_types(data=data)) - set(ALLOWED_TYPES)):
-        raise ModelRefused(f"{path} holds types that a model needs not: {', '.join(hostile)}")
-    return skops.io.loads(data, trusted=list(ALLOWED_TYPES))

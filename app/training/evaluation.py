@@ -1,9 +1,11 @@
 """An evaluation: figures with intervals, slices, baselines and curves; written as JSON, SVG and one page of HTML."""
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,12 +131,19 @@ def read_predictions(folder: Path) -> Judged:
     """The predictions of an evaluation. Raises DatasetRefused where there are none that can be read."""
     path = folder / PREDICTIONS_FILE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Judged(arrays["is_redeemed"], arrays["probability"], arrays["decision"], int(arrays["seed"]))
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            judged = Judged(arrays["is_redeemed"], arrays["probability"], arrays["decision"], int(arrays["seed"]))
     except FileNotFoundError as error:
         raise DatasetRefused(f"{path} is not there: `python -m app evaluate {folder.parent}` writes it") from error
-    except (KeyError, OSError, ValueError) as error:
+    except (BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, zlib.error) as error:
         raise DatasetRefused(f"{path} cannot be read: {error}") from error
+    kinds = [(judged.is_redeemed, "b"), (judged.probability, "f"), (judged.decision, "i")]
+    if any(array.shape != (len(judged.decision),) or array.dtype.kind != kind for array, kind in kinds):
+        raise DatasetRefused(f"{path} holds other things than the predictions of an evaluation")
+    known = judged.seed >= 0 and np.isfinite(judged.probability).all()
+    if not known or not 0 < judged.is_redeemed.sum() < len(judged):
+        raise DatasetRefused(f"{path} holds no predictions of both redeemed and other coupons")
+    return judged
 
 
 def _json(value: object) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 from app.domain.features import AGE_BANDS, FEATURE_NAMES, Floats
 from app.domain.history import History
-from app.domain.model_card import CARD_FILE, MODEL_FILE, ModelCard, card_from_json
-from app.errors import DatasetRefused, ModelRefused
-from app.training.artefact import read_model
+from app.domain.model_card import ModelCard
+from app.errors import DatasetRefused
 from app.training.evaluation import Evaluation, Slices, evaluate, read_predictions
 from app.training.metrics import Judged, differences, measure
 from app.training.progress import Progress
@@ -24,13 +24,16 @@ Predict = Callable[[Floats], Floats]
 
 
 def evaluate_run(
-    run: Path, history_of: Callable[[int], History], data: str, progress: Progress
+    card: ModelCard, model: ClassifierMixin, history_of: Callable[[int], History], data: str, progress: Progress
 ) -> tuple[Evaluation, Judged]:
     """The evaluation of a run on the rows that came after those it learnt from, and the predictions.
 
-    `history_of` makes the history, given the seed of the run. Raises DatasetRefused, ModelRefused.
+    `history_of` makes the history, given the seed of the run. Raises DatasetRefused.
     """
-    card, predict = _read(run)
+
+    def predict(features: Floats) -> Floats:
+        return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64)
+
     progress.stage("features", 0)
     rows = make_rows(history_of(card.seed), lambda done, total: progress.step(f"{done:,} of {total:,} rows"))
     split = split_in_time(rows)
@@ -121,14 +124,3 @@ def _verdict(name: str, low: float, high: float, one: str, other: str) -> str:
     if low <= 0 <= high:
         return "chance explains it"
     return f"{one if (low > 0) is (name in GREATER_IS_BETTER) else other} is better"
-
-
-def _read(run: Path) -> tuple[ModelCard, Predict]:
-    try:
-        card = card_from_json((run / CARD_FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelRefused(f"{run / CARD_FILE} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelRefused(f"{run / CARD_FILE} cannot be read: {error}") from error
-    model = read_model(run / MODEL_FILE, card.model_sha256)
-    return card, lambda features: np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64)

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 from app.adapters.csv_files import catalogue_coupons, customer_contexts, read_folder
-from app.adapters.scorer_sklearn import load_model
+from app.adapters.scorer_sklearn import load_model, read_classifier, read_files
 from app.domain.catalogue import Catalogue
 from app.domain.customer import CustomerContext, Gender
 from app.domain.department import DOCUMENTED_DEPARTMENTS, DepartmentNames
 from app.domain.features import Floats, coupon_matrix, customer_matrix, encode
-from app.domain.model_card import MODEL_FILE
 from app.settings import BUILT_IN_MODEL
-from app.training.artefact import read_model
 from app.training.names import ModelName
 from tests.small_models import train_small
 
@@ -68,7 +66,7 @@ async def test_the_service_says_what_the_model_says_of_every_pair(shop: Shop, fo
     scorer = load_model(folder)
     screening = shop.catalogue.screening(department, TODAY)
     served = await scorer.score(shop.customers, [screening] * len(shop.customers))
-    model = read_model(folder / MODEL_FILE, scorer.card.model_sha256)
+    model = read_classifier(read_files(folder), folder)
 
     of_training = model.predict_proba(pairs_of_training(shop, department))[:, 1]
     assert np.abs(np.concatenate([one.values for one in served]) - of_training).max() < ROUNDING
