@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner, Result
 
 from app.adapters.history_store import HISTORY_FILE, save_history
@@ -27,6 +28,7 @@ from app.domain.history import History
 from app.domain.model_card import CARD_FILE, MODEL_FILE, card_from_json
 from app.errors import ServiceError
 from app.training.evaluation import EVALUATION_FILE, PREDICTIONS_FILE, REPORT_FILE
+from tests.small_models import rows as random_rows
 from tests.training.histories import never_issued, nothing_bought, redeemed_always, redeemed_never, some_issues
 
 PROJECT = Path(__file__).parents[1]
@@ -254,7 +256,7 @@ def test_a_name_that_the_registry_would_refuse_is_refused_before_anything_is_mea
 def test_what_came_later_without_a_redemption_cannot_be_measured(runs: Runs, history: History, tmp_path: Path) -> None:
     first_day = np.datetime64(card_from_json((runs.logistic / CARD_FILE).read_text()).validation.first_day)
     days = (history.issues.day - first_day).astype(np.int64)
-    kept = (days < 0) | ((days < 5) & ~history.issues.is_redeemed)
+    kept = (days < 0) | ((days < 25) & ~history.issues.is_redeemed)
     save_history(some_issues(history, kept), tmp_path / HISTORY_FILE)
 
     assert "0 were redeemed: figures need both kinds" in refused("evaluate", runs.logistic, "--data", tmp_path)
@@ -266,6 +268,13 @@ def test_what_is_no_classifier_of_these_features_is_not_packaged(runs: Runs, tmp
     rest = ("--learnt-until", LAST_DAYS, "--data", runs.data)
 
     assert "fitted on 1 features" in refused("package", file, *rest)
+    broken = LogisticRegression().fit(*random_rows())
+    broken.coef_ = np.full_like(broken.coef_, np.nan)
+    skops.io.dump(broken, file)
+    assert "gives no probability" in refused("package", file, *rest)
+    broken.coef_ = broken.coef_[:, :5]
+    skops.io.dump(broken, file)
+    assert "cannot score" in refused("package", file, *rest)
     file.write_bytes(b"no model")
     assert "damaged or no model" in refused("package", file, *rest)
     assert "cannot read" in refused("package", tmp_path / "missing", *rest)

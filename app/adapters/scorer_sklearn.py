@@ -22,8 +22,6 @@ from app.adapters.model_parts import flaw_of_parts
 from app.domain.customer import CustomerContext
 from app.domain.eligibility import Screening
 from app.domain.features import (
-    COUPON_COLUMNS,
-    CUSTOMER_COLUMNS,
     ENCODING_VERSION,
     FEATURE_NAMES,
     Floats,
@@ -32,6 +30,7 @@ from app.domain.features import (
 )
 from app.domain.linear import LinearModel
 from app.domain.model_card import ALLOWED_TYPES, CARD_FILE, MODEL_FILE, TREES_FILE, ModelCard, card_from_json
+from app.domain.probe import probe
 from app.domain.trees import PreparedCoupons, TreeModel, trees_from_bytes
 from app.errors import ModelRefused
 from app.ports import ModelFiles, Scores
@@ -177,14 +176,21 @@ def _by_trees(data: bytes, path: Path) -> Predict:
 
 
 def _by_asking(data: bytes, path: Path) -> Predict:
+    model = asked_classifier(data, path)
+    return lambda customer, screening: probabilities_of(model, customer, screening.features)
+
+
+def asked_classifier(data: bytes, path: Path) -> "ClassifierMixin":
+    """As `build_classifier`; and it was asked for probabilities, and gave some. Raises ModelRefused."""
     model = build_classifier(data, path)
+    customers, coupons = probe()
     try:
-        probe = probabilities_of(model, np.zeros(len(CUSTOMER_COLUMNS)), np.zeros((1, len(COUPON_COLUMNS))))
+        found = np.concatenate([probabilities_of(model, customer, coupons) for customer in customers])
     except UNREADABLE as error:
         raise ModelRefused(f"{path} cannot score: {error}") from error
-    if probe.shape != (1,) or not 0 <= probe[0] <= 1:
+    if found.shape != (len(customers) * len(coupons),) or not ((found >= 0) & (found <= 1)).all():
         raise ModelRefused(f"{path} gives no probability")
-    return lambda customer, screening: probabilities_of(model, customer, screening.features)
+    return model
 
 
 def probabilities_of(model: "ClassifierMixin", customer: Floats, coupons: Floats) -> Floats:

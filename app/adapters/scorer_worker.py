@@ -9,6 +9,7 @@ its standard output.
 """
 
 import asyncio
+import os
 import resource
 import struct
 import subprocess
@@ -264,11 +265,19 @@ def main() -> int:
     except ModelRefused as error:
         sys.stderr.write(str(error).replace(f"{folder}/", "")[: REASON_BYTES // 4])
         return REFUSED
-    for rows in _questions(sys.stdin.buffer):
-        answer = np.asarray(model.predict_proba(rows)[:, 1], dtype=NUMBER)
-        sys.stdout.buffer.write(answer.tobytes())
-        sys.stdout.buffer.flush()
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
+        _silence()
+        for rows in _questions(sys.stdin.buffer):
+            answers.write(np.asarray(model.predict_proba(rows)[:, 1], dtype=NUMBER).tobytes())
+            answers.flush()
     return 0
+
+
+def _silence() -> None:
+    """What a talkative model prints is no answer."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(null, stream.fileno())
 
 
 def _questions(source: BinaryIO) -> Iterator[Floats]:

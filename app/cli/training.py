@@ -81,12 +81,12 @@ def package(
 
     import numpy as np
 
-    from app.adapters.scorer_sklearn import build_classifier
+    from app.adapters.scorer_sklearn import asked_classifier
     from app.training import service_model
 
     try:
         _without_names_of_features()
-        model = build_classifier(file.read_bytes(), file)
+        model = asked_classifier(file.read_bytes(), file)
     except OSError as error:
         raise DatasetRefused(f"cannot read {file}: {error.strerror}") from error
     used_seed = _seed(seed)

@@ -87,6 +87,16 @@ async def test_it_says_what_the_model_itself_says(
     assert {(one.scorer, one.model_version) for one in found} == {(SCORER, kept.card.version)}
 
 
+async def test_what_a_model_prints_is_no_answer(small_model: SmallModel, screenings: list[Screening]) -> None:
+    talkative = RandomForestClassifier(5, max_depth=4, random_state=1, verbose=5).fit(*rows())
+    files = files_with(small_model.card, talkative)
+    model = WorkerModel(small_model.card, files)
+    (found,) = await model.score([ANNA], screenings[:1])
+    model.close()
+
+    assert found.values.tolist() == expected(talkative, ANNA, screenings[0])
+
+
 async def test_where_there_is_no_candidate_there_is_nothing_to_ask(kept: WorkerModel) -> None:
     (found,) = await kept.score([ANNA], [screen([], TODAY)])
 
@@ -231,16 +241,6 @@ async def test_who_no_longer_waits_leaves_the_process_to_others(
 
     assert found.values.tolist() == expected(forest, BERT, screenings[0])
     assert process_id(model) == before
-
-
-async def test_a_process_that_cannot_be_started_again_is_away(model: WorkerModel, screenings: list[Screening]) -> None:
-    os.kill(process_id(model), signal.SIGKILL)
-    model._process._folder.cleanup()
-    with pytest.raises(ScorerUnavailable, match="has ended"):
-        await model.score([ANNA], screenings[:1])
-
-    with pytest.raises(ScorerUnavailable, match="does not start: No such file or directory"):
-        await model.score([ANNA], screenings[:1])
 
 
 def test_a_file_that_is_no_model_is_refused_with_the_reason(kept: WorkerModel, files: ModelFiles) -> None:
