@@ -94,11 +94,10 @@ def written_whole(folder: Path) -> Iterator[Path]:
             yield Path(part)
             for path in sorted(Path(part).iterdir()):
                 path.replace(folder / path.name)
-    except BaseException:
+    finally:
         if is_new:
-            with suppress(OSError):
+            with suppress(OSError):  # of a folder that something was written to
                 folder.rmdir()
-        raise
 
 
 def orphans(
